@@ -1,0 +1,82 @@
+/* What every platform offers.  Functions that can fail return an errno value, 0 for success, and write their outputs on
+   success only; they are counted by the fault table.  Times are int64 nanoseconds of the monotonic clock.
+
+   SPDX-License-Identifier: MIT */
+#ifndef SP_OS_OS_H
+#define SP_OS_OS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <spool/status.h>
+
+/* ---- memory.c: NULL when there is none; sizes of 0 are served as 1 ---- */
+void *sp__os_alloc(size_t size);
+void *sp__os_zalloc(size_t size);
+void sp__os_free(void *memory);
+
+/* ---- clock.c ---- */
+int64_t sp__os_now(void);
+
+/* ---- futex.c: words are private to the process ---- */
+#define SP__NEVER INT64_MAX
+/* Sleep while *word == expected, until woken, until `deadline` (absolute; SP__NEVER: no limit), or for no reason.
+   Returns ETIMEDOUT when the deadline has passed, else 0: the caller looks at the word again in either case. */
+int sp__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t deadline);
+/* Wake up to `count` sleepers.  `word` is used as a number: it may point to memory that is gone. */
+void sp__os_futex_wake(const uint32_t *word, int count);
+
+/* ---- thread.c ---- */
+struct sp__os_thread {
+    pthread_t handle;      /* set once by sp__os_thread_start, before the thread may be joined */
+    void (*run)(void *arg);
+    void *arg;
+};
+
+struct sp__os_thread_options {
+    size_t stack_size;  /* bytes; 0: the system's default; rounded up to the page and to the system's minimum */
+    bool block_signals; /* all but the synchronous ones (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) */
+};
+
+/* pre: thread->run and thread->arg are set, *thread lives until the join.  The stack has a guard page. */
+int sp__os_thread_start(struct sp__os_thread *thread, const struct sp__os_thread_options *options);
+/* Wait until the thread is gone.  pre: called once for each started thread, and not by the thread itself. */
+void sp__os_thread_join(struct sp__os_thread *thread);
+/* Name the calling thread for the system's tools: the first 15 bytes, cut where a UTF-8 character begins. */
+void sp__os_thread_name_self(const char *name);
+/* The same for another thread.  pre: it was started and not joined. */
+void sp__os_thread_name(struct sp__os_thread *thread, const char *name);
+/* The system's number of the calling thread. */
+uint64_t sp__os_thread_id(void);
+/* Lowest address of the calling thread's stack, above the guard page; 0 when it cannot be told. */
+uintptr_t sp__os_stack_bottom(void);
+
+/* ---- cpu.c, cgroup.c ---- */
+/* CPUs that the affinity mask allows; 0 when it cannot be told. */
+unsigned sp__os_affinity_cpus(void);
+/* CPUs that the cgroup quota of the process allows, rounded up; 0: no quota.  The files are parameters for the tests. */
+unsigned sp__os_cgroup_cpus(const char *cgroup_file, const char *mountinfo_file);
+/* The whole file as one string, to be freed with sp__os_free; NULL when it cannot be read. */
+char *sp__os_read_file(const char *path);
+
+/* ---- lifecycle.c ---- */
+int sp__os_at_exit(void (*handler)(void));
+/* `handler` runs in the child of every fork, before fork returns there. */
+int sp__os_at_fork_child(void (*handler)(void));
+void sp__os_yield(void);
+
+/* ---- report.c ---- */
+#define SP__PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
+/* Misuse: one sentence to the panic hook; the default hook prints it and aborts.  With a hook that returns, this returns
+   and the caller leaves the misused operation without effect. */
+void sp__panic(const char *format, ...) SP__PRINTF(1, 2);
+/* A wait that can never end: the report to the deadlock hook, then abort. */
+_Noreturn void sp__deadlock(const char *format, ...) SP__PRINTF(1, 2);
+/* An error that nobody looked at, to the unseen-error hook; the default prints one line. */
+void sp__unseen_error(const sp_error *error);
+/* Format to standard error in one write. */
+void sp__os_complain(const char *format, ...) SP__PRINTF(1, 2);
+
+#endif

@@ -1,0 +1,150 @@
+/* What the library has to say when nobody can be given a status: panic, deadlock, unseen errors.
+
+   The hooks are guarded by a spin word that is held for a copy of two pointers: the hook itself runs outside of it, so
+   that it may call anything, these setters included.
+
+   SPDX-License-Identifier: MIT */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <spool.h>
+
+#include "base/atomic.h"
+#include "os/os.h"
+
+struct text_hook {
+    void (*fn)(const char *text, void *context); /* guarded by hooks_word; NULL: the default */
+    void *context;                               /* guarded by hooks_word */
+};
+
+struct error_hook {
+    void (*fn)(const sp_error *error, void *context); /* guarded by hooks_word; NULL: the default */
+    void *context;                                    /* guarded by hooks_word */
+};
+
+static uint32_t hooks_word; /* 0 free, 1 held */
+static struct text_hook panic_hook, deadlock_hook;
+static struct error_hook unseen_hook;
+
+static void lock_hooks(void)
+{
+    /* acquire: pairs with the release in unlock_hooks */
+    while (sp__exchange_acquire(&hooks_word, 1) != 0)
+        sp__os_yield();
+}
+
+static void unlock_hooks(void)
+{
+    /* release: publishes the hook; pairs with the acquire in lock_hooks */
+    sp__store_release(&hooks_word, 0);
+}
+
+static void set_text_hook(struct text_hook *hook, void (*fn)(const char *, void *), void *context)
+{
+    lock_hooks();
+    *hook = (struct text_hook){ fn, context };
+    unlock_hooks();
+}
+
+static struct text_hook get_text_hook(const struct text_hook *hook)
+{
+    lock_hooks();
+    struct text_hook copy = *hook;
+    unlock_hooks();
+    return copy;
+}
+
+void sp_set_panic_hook(void (*hook)(const char *sentence, void *context), void *context)
+{
+    set_text_hook(&panic_hook, hook, context);
+}
+
+void sp_set_deadlock_hook(void (*hook)(const char *report, void *context), void *context)
+{
+    set_text_hook(&deadlock_hook, hook, context);
+}
+
+void sp_set_unseen_error_hook(void (*hook)(const sp_error *error, void *context), void *context)
+{
+    lock_hooks();
+    unseen_hook = (struct error_hook){ hook, context };
+    unlock_hooks();
+}
+
+static void write_stderr(const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write(STDERR_FILENO, text, size);
+        if (written <= 0)
+            return; /* nobody is left to tell */
+        text += written;
+        size -= (size_t)written;
+    }
+}
+
+static void complain(const char *format, va_list arguments)
+{
+    char line[1024];
+    int length = vsnprintf(line, sizeof line - 1, format, arguments);
+    if (length < 0)
+        return;
+    size_t size = (size_t)length < sizeof line - 1 ? (size_t)length : sizeof line - 2;
+    line[size++] = '\n';
+    write_stderr(line, size);
+}
+
+void sp__os_complain(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    complain(format, arguments);
+    va_end(arguments);
+}
+
+void sp__panic(const char *format, ...)
+{
+    char sentence[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(sentence, sizeof sentence, format, arguments);
+    va_end(arguments);
+
+    struct text_hook hook = get_text_hook(&panic_hook);
+    if (hook.fn != NULL) {
+        hook.fn(sentence, hook.context);
+        return;
+    }
+    sp__os_complain("spool: %s", sentence);
+    abort();
+}
+
+void sp__deadlock(const char *format, ...)
+{
+    char report[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(report, sizeof report, format, arguments);
+    va_end(arguments);
+
+    struct text_hook hook = get_text_hook(&deadlock_hook);
+    if (hook.fn != NULL)
+        hook.fn(report, hook.context);
+    else
+        sp__os_complain("spool: deadlock: %s", report);
+    abort();
+}
+
+void sp__unseen_error(const sp_error *error)
+{
+    lock_hooks();
+    struct error_hook hook = unseen_hook;
+    unlock_hooks();
+    if (hook.fn != NULL)
+        hook.fn(error, hook.context);
+    else
+        sp__os_complain("spool: error never looked at: task %s: %s: %s (%s:%d)", error->task,
+                        sp_status_name(error->status), error->message, error->file, error->line);
+}

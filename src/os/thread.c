@@ -1,0 +1,116 @@
+/* Threads of the system: explicit stack size, guard page and signal mask; nothing else is set, nothing is hidden.
+
+   SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "os/fault.h"
+#include "os/os.h"
+
+enum { OS_NAME_BYTES = 15 }; /* prctl(2), PR_SET_NAME: 16 with the final zero */
+
+static void *enter(void *argument)
+{
+    struct sp__os_thread *thread = argument;
+    thread->run(thread->arg);
+    return NULL;
+}
+
+static size_t usable_stack_size(size_t wanted)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), minimum = (size_t)sysconf(_SC_THREAD_STACK_MIN);
+    if (wanted < minimum)
+        wanted = minimum;
+    return wanted > SIZE_MAX - page ? SIZE_MAX / page * page : (wanted + page - 1) / page * page;
+}
+
+/* Block all signals but those that a thread raises by its own doing: blocked, they would kill without a handler. */
+static void block_asynchronous_signals(sigset_t *ret_before)
+{
+    static const int synchronous[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT };
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof synchronous / sizeof synchronous[0]; i++)
+        sigdelset(&blocked, synchronous[i]);
+    pthread_sigmask(SIG_BLOCK, &blocked, ret_before);
+}
+
+int sp__os_thread_start(struct sp__os_thread *thread, const struct sp__os_thread_options *options)
+{
+    pthread_attr_t attributes;
+    sigset_t before;
+
+    if (sp__fault_now())
+        return EAGAIN;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return error;
+    if (options->stack_size != 0)
+        error = pthread_attr_setstacksize(&attributes, usable_stack_size(options->stack_size));
+    if (error == 0)
+        error = pthread_attr_setguardsize(&attributes, (size_t)sysconf(_SC_PAGESIZE));
+    if (error == 0) {
+        if (options->block_signals) /* the new thread inherits the mask: no moment in which it would take one */
+            block_asynchronous_signals(&before);
+        error = pthread_create(&thread->handle, &attributes, enter, thread);
+        if (options->block_signals)
+            pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+void sp__os_thread_join(struct sp__os_thread *thread)
+{
+    pthread_join(thread->handle, NULL); /* cannot fail: joined once, by another thread */
+}
+
+static void cut_name(const char *name, char cut[OS_NAME_BYTES + 1])
+{
+    size_t length = strnlen(name, OS_NAME_BYTES + 1);
+    if (length > OS_NAME_BYTES) {
+        length = OS_NAME_BYTES;
+        while (length > 0 && ((unsigned char)name[length] & 0xC0) == 0x80)
+            length--; /* name[length] continues a character: leave out its beginning too */
+    }
+    memcpy(cut, name, length);
+    cut[length] = '\0';
+}
+
+void sp__os_thread_name_self(const char *name)
+{
+    char cut[OS_NAME_BYTES + 1];
+    cut_name(name, cut);
+    pthread_setname_np(pthread_self(), cut); /* a name is a courtesy: no failure of it matters */
+}
+
+void sp__os_thread_name(struct sp__os_thread *thread, const char *name)
+{
+    char cut[OS_NAME_BYTES + 1];
+    cut_name(name, cut);
+    pthread_setname_np(thread->handle, cut);
+}
+
+uint64_t sp__os_thread_id(void)
+{
+    return (uint64_t)syscall(SYS_gettid);
+}
+
+uintptr_t sp__os_stack_bottom(void)
+{
+    pthread_attr_t attributes;
+    void *bottom = NULL;
+    size_t size = 0;
+
+    if (sp__fault_now() || pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return 0;
+    if (pthread_attr_getstack(&attributes, &bottom, &size) != 0)
+        bottom = NULL;
+    pthread_attr_destroy(&attributes);
+    return (uintptr_t)bottom;
+}
