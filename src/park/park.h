@@ -1,0 +1,61 @@
+/* The parking lot: sleep on an address, wake who sleeps there.  README.md has the invariants and the proof.
+
+   SPDX-License-Identifier: MIT */
+#ifndef SP_PARK_PARK_H
+#define SP_PARK_PARK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "park/runner.h"
+
+/* What a sleeper waits for.  One kind for each operation: a wake-up never reaches a sleeper of another. */
+enum sp__kind { SP__SLEEP, SP__LOCK, SP__SEMAPHORE, SP__EVENT, SP__CONDITION, SP__ONCE, SP__THREAD_END, SP__FUTURE, SP__COMPLETION };
+
+struct sp__wait {
+    const void *address;
+    enum sp__kind kind;
+    /* Under the bucket lock: does the object's word still ask for a wait?  Required. */
+    bool (*must_wait)(void *context);
+    /* After the bucket lock is free, before the sleep.  Optional. */
+    void (*before_sleep)(void *context);
+    /* Under the bucket lock, when this sleeper gave up at its deadline; `more`: others of (address, kind) still sleep.
+       Optional. */
+    void (*on_timeout)(void *context, bool more);
+    void *context;
+    int64_t deadline; /* see deadline.h */
+};
+
+enum sp__parked {
+    SP__PARK_CHANGED = 1, /* must_wait said no */
+    SP__PARK_RECHECK,     /* woken: look at the word again */
+    SP__PARK_GRANTED,     /* woken, and what was waited for is the caller's */
+    SP__PARK_TIMEOUT      /* the deadline passed and nothing was granted */
+};
+
+/* Sleep.  The block hooks of the runner are run around the sleep, not when there is none. */
+enum sp__parked sp__park(const struct sp__wait *wait);
+
+struct sp__wake {
+    const void *address;
+    enum sp__kind kind;
+    size_t most;           /* wake up to so many, longest sleeper first */
+    enum sp__parked token; /* SP__PARK_RECHECK or SP__PARK_GRANTED */
+    /* Under the bucket lock, after the sleepers are unlinked and before any of them runs: the last store to the object.
+       `more`: others of (address, kind) still sleep.  Optional. */
+    void (*commit)(void *context, size_t woken, bool more);
+    void *context;
+};
+
+/* Wake.  Returns how many were woken.  Without `commit`, `address` is only a number. */
+size_t sp__unpark(const struct sp__wake *wake);
+
+/* False: nobody sleeps in the bucket of `address`, and whoever comes sees what the caller wrote before by a sequentially
+   consistent read-modify-write.  True: perhaps. */
+bool sp__park_maybe_waiters(const void *address);
+
+/* A blocking call of the system (joining a thread, waiting for descriptors): run it with the block hooks around it. */
+void sp__park_block(void (*fn)(void *arg), void *arg);
+
+#endif
