@@ -1,0 +1,56 @@
+/* Running a task; see task.h.
+
+   SPDX-License-Identifier: MIT */
+#include "task/task.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "os/os.h"
+#include "park/runner.h"
+
+sp_status sp__task_run(const sp_task *task, const void *identity, const uint32_t *cancel_word, const void *arg,
+                       void *result, sp_error **ret_error)
+{
+    struct sp__runner *self = sp__self();
+    const void *task_before = self->task; /* a worker is a task itself: that of its thread */
+    const uint32_t *cancel_word_before = self->cancel_word;
+    self->task = identity;
+    self->cancel_word = cancel_word;
+    sp_status status = task->run(arg, result);
+    if (status == SP_OK)
+        sp__error_drop_raised();
+    else
+        *ret_error = sp__error_take_raised(status, task->name, task->file != NULL ? task->file : "?");
+    self->task = task_before;
+    self->cancel_word = cancel_word_before;
+    return status;
+}
+
+bool sp__task_same(const sp_task *a, const sp_task *b)
+{
+    return a == b || (a->arg_size == b->arg_size && a->result_size == b->result_size && strcmp(a->name, b->name) == 0);
+}
+
+void sp__task_drop_foreign_arg(const sp_task *task, const void *arg)
+{
+    enum { ON_STACK = 4096 };
+    if (task->drop_arg == NULL)
+        return;
+    _Alignas(max_align_t) unsigned char on_stack[ON_STACK];
+    void *copy = task->arg_size <= ON_STACK ? on_stack : sp__os_alloc(task->arg_size);
+    if (copy == NULL) {
+        sp__os_complain("spool: task %s: no memory to drop an argument of %zu bytes, it leaks", task->name, task->arg_size);
+        return;
+    }
+    memcpy(copy, arg, task->arg_size);
+    task->drop_arg(copy);
+    if (copy != on_stack)
+        sp__os_free(copy);
+}
+
+size_t sp__task_aligned(size_t before)
+{
+    size_t unit = _Alignof(max_align_t);
+    return (before + unit - 1) / unit * unit;
+}

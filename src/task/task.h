@@ -1,0 +1,24 @@
+/* Running a task.
+
+   SPDX-License-Identifier: MIT */
+#ifndef SP_TASK_TASK_H
+#define SP_TASK_TASK_H
+
+#include <stdbool.h>
+
+#include <spool/task.h>
+
+#include "task/error.h"
+
+/* Run the task under the current runner, as the task known by `identity` (see sp_runner.task).  On failure *ret_error is
+   its error record, the caller's to free; on success it is untouched. */
+sp_status sp__task_run(const sp_task *task, const void *identity, const uint32_t *cancel_word, const void *arg,
+                       void *result, sp_error **ret_error);
+/* Are these two descriptors of the same task?  By name and sizes; see README.md. */
+bool sp__task_same(const sp_task *a, const sp_task *b);
+/* Call drop_arg on the bytes of an argument that the caller keeps as const, through a copy. */
+void sp__task_drop_foreign_arg(const sp_task *task, const void *arg);
+/* Offset, from a suitably aligned block of `before` bytes, of data that anything may be stored in. */
+size_t sp__task_aligned(size_t before);
+
+#endif
