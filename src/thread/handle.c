@@ -1,0 +1,151 @@
+/* Questions to a thread's handle, its references, and the excepthook.
+
+   SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "base/refcount.h"
+#include "park/park.h"
+#include "park/deadline.h"
+#include "park/word_lock.h"
+#include "thread/thread.h"
+
+#include <spool.h>
+
+static struct sp__word_lock hook_lock;
+static struct {
+    void (*fn)(sp_thread *thread, const sp_error *error, void *context);
+    void *context;
+} excepthook SP__GUARDED_BY(hook_lock);
+
+void sp_set_excepthook(void (*hook)(sp_thread *thread, const sp_error *error, void *context), void *context)
+{
+    sp__word_lock_acquire(&hook_lock);
+    excepthook.fn = hook;
+    excepthook.context = context;
+    sp__word_lock_release(&hook_lock);
+}
+
+static void call_excepthook(sp_thread *thread, const sp_error *error)
+{
+    sp__word_lock_acquire(&hook_lock);
+    void (*fn)(sp_thread *, const sp_error *, void *) = excepthook.fn;
+    void *context = excepthook.context;
+    sp__word_lock_release(&hook_lock);
+    if (fn != NULL)
+        fn(thread, error, context);
+    else
+        sp__os_complain("Exception in thread %s: task %s: %s: %s (%s:%d)", sp_thread_name(thread), error->task,
+                        sp_status_name(error->status), error->message, error->file, error->line);
+}
+
+void sp__thread_report(sp_thread *thread)
+{
+    if (sp__registry_take_failed(thread))
+        call_excepthook(thread, thread->error);
+}
+
+static void destroy(sp_thread *thread)
+{
+    if (thread->task->drop_arg != NULL)
+        thread->task->drop_arg(thread->arg);
+    if (thread->task->drop_result != NULL)
+        thread->task->drop_result(thread->result);
+    sp__error_free(thread->error);
+    for (struct sp__thread_name *name = thread->name, *older; name != NULL; name = older) {
+        older = name->older;
+        sp__os_free(name);
+    }
+    sp__os_free(thread);
+}
+
+void sp__thread_ref_down(sp_thread *thread)
+{
+    if (sp__ref_down(&thread->refs))
+        destroy(thread);
+}
+
+sp_thread *sp_thread_retain(sp_thread *thread)
+{
+    if (thread == NULL)
+        return NULL;
+    sp__registry_lock();
+    thread->handles++;
+    sp__registry_unlock();
+    return thread;
+}
+
+void sp_thread_release(sp_thread *thread)
+{
+    if (thread == NULL)
+        return;
+    sp__registry_lock();
+    bool last = --thread->handles == 0;
+    /* relaxed: the registry lock orders us with sp__registry_end */
+    bool ended = sp__load_relaxed(&thread->state) >= SP__THREAD_ENDED;
+    sp__registry_unlock();
+    if (!last)
+        return;
+    if (ended)
+        sp__thread_report(thread);
+    sp__thread_ref_down(thread);
+}
+
+bool sp_thread_is_alive(const sp_thread *thread)
+{
+    /* acquire: pairs with the release in sp__registry_end: who sees it dead sees what it did */
+    return thread != NULL && sp__load_acquire(&thread->state) == SP__THREAD_RUNNING;
+}
+
+const char *sp_thread_name(const sp_thread *thread)
+{
+    /* acquire: pairs with the release in sp_thread_set_name */
+    return sp__load_acquire(&thread->name)->text;
+}
+
+sp_status sp_thread_set_name(sp_thread *thread, const char *name)
+{
+    if (thread == NULL || name == NULL)
+        return SP_VALUE_ERROR;
+    size_t size = strlen(name) + 1;
+    struct sp__thread_name *node = sp__os_alloc(sizeof *node + size);
+    if (node == NULL)
+        return SP_MEMORY_ERROR;
+    memcpy(node->text, name, size);
+    sp__registry_lock();
+    node->older = thread->name;
+    /* release: publishes the text; pairs with the acquire in sp_thread_name */
+    sp__store_release(&thread->name, node);
+    /* relaxed: a thread is collected only after it has left RUNNING, under the registry lock */
+    if (sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING)
+        sp__os_thread_name(&thread->os, name);
+    sp__registry_unlock();
+    return SP_OK;
+}
+
+uint64_t sp_thread_ident(const sp_thread *thread)
+{
+    return thread->runner.id;
+}
+
+static bool no_native_id(void *context)
+{
+    return sp__load_relaxed((const uint64_t *)context) == 0; /* relaxed: the caller's loop acquires */
+}
+
+uint64_t sp_thread_native_id(const sp_thread *thread)
+{
+    uint64_t id;
+    /* acquire: pairs with the release in publish_native_id */
+    while ((id = sp__load_acquire(&thread->native_id)) == 0)
+        sp__park(&(struct sp__wait){ .address = &thread->native_id,
+                                     .kind = SP__THREAD_END,
+                                     .must_wait = no_native_id,
+                                     .context = (void *)(uintptr_t)&thread->native_id,
+                                     .deadline = SP__NEVER });
+    return id;
+}
+
+bool sp_thread_is_daemon(const sp_thread *thread)
+{
+    return thread->daemon;
+}

@@ -1,0 +1,120 @@
+/* Waiting for a thread, and collecting it.
+
+   SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "base/atomic.h"
+#include "park/deadline.h"
+#include "park/park.h"
+#include "thread/thread.h"
+
+struct state_wait {
+    const sp_thread *thread;
+    uint32_t below; /* wait while the state is less */
+};
+
+static bool not_there_yet(void *context)
+{
+    const struct state_wait *wait = context;
+    return sp__load_relaxed(&wait->thread->state) < wait->below; /* relaxed: the caller's loop acquires */
+}
+
+static bool wait_for_state(sp_thread *thread, enum sp__thread_state wanted, int64_t deadline)
+{
+    struct state_wait wait = { thread, wanted };
+    /* acquire: pairs with the releases in sp__registry_end and sp__thread_collect; all that the thread did happens before */
+    while (sp__load_acquire(&thread->state) < (uint32_t)wanted) {
+        if (deadline == SP__PASSED)
+            return false;
+        if (sp__park(&(struct sp__wait){ .address = &thread->state,
+                                         .kind = SP__THREAD_END,
+                                         .must_wait = not_there_yet,
+                                         .context = &wait,
+                                         .deadline = deadline }) == SP__PARK_TIMEOUT)
+            deadline = SP__PASSED; /* one more look: it may have ended together with the time */
+    }
+    return true;
+}
+
+bool sp__thread_wait_ended(sp_thread *thread, int64_t deadline)
+{
+    return wait_for_state(thread, SP__THREAD_ENDED, deadline);
+}
+
+void sp__thread_wake_joiners(sp_thread *thread)
+{
+    sp__unpark(&(struct sp__wake){ .address = &thread->state,
+                                   .kind = SP__THREAD_END,
+                                   .most = SIZE_MAX,
+                                   .token = SP__PARK_RECHECK });
+}
+
+static void join_os_thread(void *arg)
+{
+    sp__os_thread_join(arg);
+}
+
+void sp__thread_collect(sp_thread *thread)
+{
+    uint32_t ended = SP__THREAD_ENDED;
+    /* acq_rel: the one who gets it here collects */
+    if (!sp__cas_acq_rel(&thread->state, &ended, SP__THREAD_JOINING)) {
+        (void)wait_for_state(thread, SP__THREAD_GONE, SP__NEVER); /* short: the thread has ended */
+        return;
+    }
+    sp__park_block(join_os_thread, &thread->os);
+    /* release: pairs with the acquire in wait_for_state */
+    sp__store_release(&thread->state, SP__THREAD_GONE);
+    sp__thread_wake_joiners(thread);
+    sp__registry_remove(thread);
+}
+
+static bool is_caller(const sp_thread *thread)
+{
+    return sp__runner_on_stack(thread->runner.id) != 0;
+}
+
+/* Wait until the OS thread is gone. */
+static sp_status wait_gone(sp_thread *thread, double timeout)
+{
+    if (sp__is_nan(timeout))
+        return SP_VALUE_ERROR;
+    if (is_caller(thread))
+        return SP_DEADLOCK;
+    if (!sp__thread_wait_ended(thread, sp__deadline(timeout)))
+        return SP_TIMEOUT;
+    if (thread->lost_by_fork)
+        return SP_SHUT_DOWN;
+    sp__thread_collect(thread);
+    return SP_OK;
+}
+
+sp_status sp_thread_wait(sp_thread *thread, double timeout)
+{
+    return thread == NULL ? SP_MEMORY_ERROR : wait_gone(thread, timeout);
+}
+
+sp_status sp_thread_join(sp_thread *thread, void *ret_result, size_t size, double timeout)
+{
+    if (thread == NULL)
+        return SP_MEMORY_ERROR;
+    if (ret_result != NULL && size != thread->task->result_size)
+        return SP_TYPE_ERROR;
+    sp_status status = wait_gone(thread, timeout);
+    if (status != SP_OK)
+        return status;
+    if (thread->status != SP_OK)
+        (void)sp__registry_take_failed(thread);
+    else if (ret_result != NULL)
+        memcpy(ret_result, thread->result, size);
+    return thread->status;
+}
+
+const sp_error *sp_thread_error(sp_thread *thread)
+{
+    /* acquire: pairs with the release in sp__registry_end */
+    if (thread == NULL || sp__load_acquire(&thread->state) < SP__THREAD_ENDED || thread->error == NULL)
+        return NULL;
+    (void)sp__registry_take_failed(thread);
+    return thread->error;
+}
