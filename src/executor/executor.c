@@ -1,0 +1,140 @@
+/* The calls that all executors share.
+
+   SPDX-License-Identifier: MIT */
+#include "executor/executor.h"
+
+#include "base/refcount.h"
+#include "os/os.h"
+
+static sp_executor *of_drainable(struct sp__drainable *drainable)
+{
+    return sp__container_of(drainable, sp_executor, drainable);
+}
+
+static bool retain_for_drain(struct sp__drainable *drainable)
+{
+    sp_executor *executor = of_drainable(drainable);
+    uint32_t seen = sp__load_relaxed(&executor->refs); /* relaxed: the CAS decides */
+    while (seen > 0)
+        if (sp__cas_relaxed(&executor->refs, &seen, seen + 1)) /* relaxed: as sp__ref_up, others keep it */
+            return true;
+    return false;
+}
+
+static void release_after_drain(struct sp__drainable *drainable)
+{
+    sp__executor_ref_down(of_drainable(drainable));
+}
+
+static bool drain(struct sp__drainable *drainable, int64_t deadline)
+{
+    sp_executor *executor = of_drainable(drainable);
+    return executor->ops->shutdown(executor, false, true, deadline) == SP_OK;
+}
+
+void sp__executor_init(sp_executor *executor, const struct sp__executor_ops *ops)
+{
+    executor->ops = ops;
+    executor->handles = executor->refs = 1;
+    executor->drainable.owner = &executor->owner;
+    executor->drainable.retain = retain_for_drain;
+    executor->drainable.drain = drain;
+    executor->drainable.release = release_after_drain;
+    sp__drainable_add(&executor->drainable);
+}
+
+void sp__executor_ref_down(sp_executor *executor)
+{
+    if (!sp__ref_down(&executor->refs))
+        return;
+    sp__drainable_remove(&executor->drainable);
+    executor->ops->destroy(executor);
+}
+
+bool sp__executor_is_own(const sp_executor *executor)
+{
+    return sp__self()->pool == &executor->owner;
+}
+
+/* The future of a submit that was not accepted. */
+static sp_status reject(sp_future *future, sp_status status, sp_error *error)
+{
+    if (error == NULL) {
+        const sp_task *task = future->task;
+        error = sp__error_new(status, task->name, task->file != NULL ? task->file : "?", 0, sp_status_text(status));
+    }
+    (void)sp__future_fail(future, status, error);
+    return status;
+}
+
+/* A future, accepted or failed already; NULL when there is no memory, and the argument is dropped. */
+static sp_future *submit(sp_executor *executor, const sp_task *task, const void *arg, sp_status *ret_status)
+{
+    sp_future *future = sp__future_create(task, arg, executor != NULL ? &executor->owner : NULL);
+    if (future == NULL) {
+        sp__task_drop_foreign_arg(task, arg);
+        *ret_status = SP_MEMORY_ERROR;
+        return NULL;
+    }
+    sp_error *error = NULL;
+    *ret_status = executor != NULL ? executor->ops->enqueue(executor, future, &error) : SP_MEMORY_ERROR;
+    if (*ret_status != SP_OK)
+        (void)reject(future, *ret_status, error);
+    return future;
+}
+
+sp_future *sp_executor_submit(sp_executor *executor, const sp_task *task, const void *arg)
+{
+    sp_status status;
+    sp_future *future = submit(executor, task, arg, &status);
+    return future != NULL ? future : &sp__future_no_memory;
+}
+
+sp_status sp_executor_post(sp_executor *executor, const sp_task *task, const void *arg)
+{
+    sp_status status;
+    sp_future *future = submit(executor, task, arg, &status);
+    if (future != NULL && status != SP_OK)
+        sp__future_mark_seen(future); /* the caller is told here */
+    sp_future_release(future);
+    return status;
+}
+
+sp_status sp_executor_shutdown(sp_executor *executor, const sp_shutdown_options *options)
+{
+    if (executor == NULL)
+        return SP_OK;
+    bool cancel_futures = options != NULL && options->cancel_futures;
+    bool wait = options == NULL || !options->no_wait;
+    return executor->ops->shutdown(executor, cancel_futures, wait, SP__NEVER);
+}
+
+bool sp_executor_wait_idle(sp_executor *executor, double timeout)
+{
+    if (executor == NULL)
+        return true;
+    return !sp__executor_is_own(executor) && executor->ops->wait_idle(executor, sp__deadline(timeout));
+}
+
+void sp_executor_stats(const sp_executor *executor, sp_executor_statistics *ret_stats)
+{
+    if (executor == NULL)
+        *ret_stats = (sp_executor_statistics){ 0 };
+    else
+        executor->ops->stats((sp_executor *)(uintptr_t)executor, ret_stats);
+}
+
+sp_executor *sp_executor_retain(sp_executor *executor)
+{
+    if (executor != NULL)
+        sp__ref_up(&executor->handles);
+    return executor;
+}
+
+void sp_executor_release(sp_executor *executor)
+{
+    if (executor == NULL || !sp__ref_down(&executor->handles))
+        return;
+    (void)executor->ops->shutdown(executor, false, false, SP__NEVER);
+    sp__executor_ref_down(executor);
+}

@@ -1,0 +1,39 @@
+/* What every executor is.
+
+   SPDX-License-Identifier: MIT */
+#ifndef SP_EXECUTOR_EXECUTOR_H
+#define SP_EXECUTOR_EXECUTOR_H
+
+#include <stdbool.h>
+
+#include <spool/executor.h>
+
+#include "future/future.h"
+#include "thread/thread.h"
+
+struct sp__executor_ops {
+    /* Accept the future, taking a reference, or say why not; then *ret_error may be set to an error record that explains,
+       the caller's to free. */
+    sp_status (*enqueue)(sp_executor *executor, sp_future *future, sp_error **ret_error);
+    /* SP_DEADLOCK from a task of its own; SP_TIMEOUT when the deadline passed. */
+    sp_status (*shutdown)(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline);
+    bool (*wait_idle)(sp_executor *executor, int64_t deadline);
+    void (*stats)(sp_executor *executor, sp_executor_statistics *ret_stats);
+    void (*destroy)(sp_executor *executor);
+};
+
+struct sp_executor {
+    const struct sp__executor_ops *ops; /* set once */
+    struct sp__owner owner;             /* what its futures carry */
+    struct sp__drainable drainable;     /* what process exit waits for */
+    uint32_t handles;                   /* atomic; users' references */
+    uint32_t refs;                      /* atomic; of the memory: one for all handles, one for each worker */
+};
+
+/* Fill in what all executors share; process exit waits for it from now on. */
+void sp__executor_init(sp_executor *executor, const struct sp__executor_ops *ops);
+void sp__executor_ref_down(sp_executor *executor);
+/* Is the calling thread running a task or a callback of this executor? */
+bool sp__executor_is_own(const sp_executor *executor);
+
+#endif
