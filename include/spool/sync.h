@@ -1,0 +1,88 @@
+/* Semaphore, event, condition, once.  Private to the process; nothing to destroy; not to be copied while in use.
+
+   The object may be freed by whom a call wakes while the call itself is still returning.
+
+   SPDX-License-Identifier: MIT */
+#ifndef SPOOL_SYNC_H
+#define SPOOL_SYNC_H
+
+#include <spool/api.h>
+#include <spool/lock.h>
+#include <spool/status.h>
+
+SP_BEGIN_DECLS_
+
+/* So many permits.  All bytes zero is a semaphore without a permit; Python's default is SP_SEMAPHORE(1). */
+typedef struct sp_semaphore {
+    uint64_t sp_word_;
+    uint32_t sp_limit_, sp_bounded_;
+} sp_semaphore;
+
+/* Initialisers: `static sp_semaphore s = SP_SEMAPHORE(3);`, `s = (sp_semaphore)SP_SEMAPHORE(3);` */
+#define SP_SEMAPHORE(n) { (uint32_t)(n), 0, 0 }
+#define SP_BOUNDED_SEMAPHORE(n) { (uint32_t)(n), (uint32_t)(n), 1 }
+
+/* Take a permit, waiting as long as it takes.  Sleepers are served first come first served.
+   Order: the release happens before the acquire that it lets in.  Source: CPython 3.13 threading.Semaphore. */
+SP_API void sp_semaphore_acquire(sp_semaphore *semaphore);
+
+/* Take a permit within `timeout` seconds.  False: the time was up. */
+SP_API bool sp_semaphore_acquire_timeout(sp_semaphore *semaphore, double timeout);
+
+/* Give n permits, waking up to n sleepers, who have theirs when they wake.  Any thread may.
+
+   Returns SP_OK, or
+     SP_VALUE_ERROR  n is 0; the semaphore is bounded and would exceed its first value; more than 2^32 - 1 (ValueError) */
+SP_API SP_MUST_CHECK sp_status sp_semaphore_release(sp_semaphore *semaphore, unsigned n);
+
+/* A flag to wait for.  All bytes zero: not set. */
+typedef struct sp_event {
+    uint64_t sp_word_;
+} sp_event;
+
+/* Set the flag and release everyone who waits, also if clear follows at once.  Setting a set flag is a release too.
+   Order: set happens before the wait that it ends and before sp_event_is_set() that sees it.
+   Source: CPython 3.13 threading.Event. */
+SP_API void sp_event_set(sp_event *event);
+/* Take the flag down. */
+SP_API void sp_event_clear(sp_event *event);
+/* Is the flag set? */
+SP_API bool sp_event_is_set(const sp_event *event);
+/* Wait for the flag.  True: it is set, or was set at some moment of the wait.  False: the time was up. */
+SP_API bool sp_event_wait(sp_event *event, double timeout);
+
+/* Wait for a change that others make under a lock.  All bytes zero: nobody waits.  The lock is given to wait; several
+   conditions may share one, one condition must not be waited on with two at a time (misuse). */
+typedef struct sp_condition {
+    uint64_t sp_word_, sp_reserved_;
+} sp_condition;
+
+/* Give up the lock, wait for a notification or for the time to pass, take the lock back.
+
+   True: a notification was meant for this wait; there are no spurious ones.  False: the time was up.  The lock is held
+   again in either case, and taking it back may take longer than the timeout.  Waiting without holding the lock is misuse
+   (RuntimeError).  Order: notify happens before the return of the wait that it ends.
+   Source: CPython 3.13 threading.Condition.wait. */
+SP_API bool sp_condition_wait(sp_condition *condition, sp_lock *lock, double timeout);
+/* The same with a reentrant lock: all its levels are given up and taken back. */
+SP_API bool sp_condition_wait_rlock(sp_condition *condition, sp_rlock *lock, double timeout);
+/* Wait until predicate(context), called with the lock held, is true.  Returns its last value: false when the time was
+   up. */
+SP_API bool sp_condition_wait_for(sp_condition *condition, sp_lock *lock, bool (*predicate)(void *context),
+                                  void *context, double timeout);
+/* Wake n waiters, or all when there are fewer; the longest first.  The lock need not be held (Python insists). */
+SP_API void sp_condition_notify(sp_condition *condition, unsigned n);
+/* Wake all waiters. */
+SP_API void sp_condition_notify_all(sp_condition *condition);
+
+/* Something that is done once.  All bytes zero: not yet. */
+typedef struct sp_once {
+    uint64_t sp_word_;
+} sp_once;
+
+/* Call fn(context) if no call on *once did before; wait until that call has returned.  Calling it from inside fn is
+   reported as a deadlock.  Order: what fn did happens before every return.  Source: pthread_once(3). */
+SP_API void sp_once_call(sp_once *once, void (*fn)(void *context), void *context);
+
+SP_END_DECLS_
+#endif
