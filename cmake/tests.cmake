@@ -1,0 +1,64 @@
+# Each tests/ROOM/NAME_test.c is one program and one test in a process of its own.  It is linked with the library as tests
+# see it: internal symbols reachable, faults and spurious wake-ups injectable.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+
+spool_library(spool_for_tests STATIC)
+target_compile_definitions(spool_for_tests PUBLIC SPOOL_TEST_BUILD=1)
+
+set(limit 100) # seconds
+set(tests_dir ${CMAKE_CURRENT_SOURCE_DIR}/tests)
+file(GLOB programs RELATIVE ${tests_dir} CONFIGURE_DEPENDS ${tests_dir}/*/*_test.c)
+foreach(program IN LISTS programs)
+    string(REGEX REPLACE "/(.*)\\.c$" ".\\1" name ${program})
+    get_filename_component(room ${program} DIRECTORY)
+    if(room STREQUAL "orders" OR room STREQUAL "package")
+        continue()
+    endif()
+    add_executable(${name} ${tests_dir}/${program})
+    target_include_directories(${name} PRIVATE ${tests_dir} ${CMAKE_CURRENT_SOURCE_DIR}/src)
+    target_link_libraries(${name} PRIVATE spool_for_tests spool_flags PkgConfig::CMOCKA)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${limit} LABELS "unit;${room}")
+endforeach()
+
+# The C++ user's view.
+add_executable(contract.cpp_program ${tests_dir}/contract/program.cpp)
+target_link_libraries(contract.cpp_program PRIVATE spool_static spool_flags)
+add_test(NAME contract.cpp_program COMMAND contract.cpp_program)
+set_tests_properties(contract.cpp_program PROPERTIES TIMEOUT ${limit} LABELS "unit;contract")
+
+# Two files that share a task declared in a header.
+add_executable(contract.extern_task ${tests_dir}/contract/extern_user.c ${tests_dir}/contract/extern_task.c)
+target_link_libraries(contract.extern_task PRIVATE spool_static spool_flags)
+add_test(NAME contract.extern_task COMMAND contract.extern_task)
+set_tests_properties(contract.extern_task PROPERTIES TIMEOUT ${limit} LABELS "unit;contract")
+
+# The examples are built like a user's program and their output is compared.
+file(GLOB examples RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}/examples CONFIGURE_DEPENDS examples/*.c)
+foreach(example IN LISTS examples)
+    get_filename_component(name ${example} NAME_WE)
+    add_executable(example.${name} examples/${example})
+    target_link_libraries(example.${name} PRIVATE spool_static spool_flags)
+    add_test(NAME example.${name} COMMAND ${tests_dir}/examples/run.sh $<TARGET_FILE:example.${name}>
+        ${CMAKE_CURRENT_SOURCE_DIR}/examples/expected/${name}.txt)
+    set_tests_properties(example.${name} PROPERTIES TIMEOUT ${limit} LABELS "example")
+endforeach()
+
+if(TARGET orders AND EXISTS ${tests_dir}/orders/CMakeLists.txt)
+    add_subdirectory(tests/orders)
+endif()
+
+# What is about the text and not about the run: once is enough, in a build without sanitizer.
+if(SPOOL_SANITIZE STREQUAL "")
+    add_test(NAME tools.check_layers COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_layers)
+    add_test(NAME tools.check_layers_fails COMMAND ${tests_dir}/tools/check_layers_test.sh)
+    add_test(NAME tools.check_atomics COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_atomics)
+    add_test(NAME contract.headers COMMAND ${tests_dir}/contract/run.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER})
+    add_test(NAME contract.compile_fail COMMAND ${tests_dir}/compile_fail/run.sh ${CMAKE_C_COMPILER})
+    add_test(NAME contract.symbols COMMAND ${tests_dir}/contract/symbols.sh $<TARGET_FILE:spool>)
+    add_test(NAME package.install COMMAND ${tests_dir}/package/run.sh ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER}
+        ${CMAKE_CXX_COMPILER})
+    set_tests_properties(tools.check_layers tools.check_layers_fails tools.check_atomics contract.headers
+        contract.compile_fail contract.symbols package.install PROPERTIES TIMEOUT 300 LABELS "text")
+endif()
