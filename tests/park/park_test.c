@@ -1,0 +1,339 @@
+/* The parking lot: no wake-up is lost, none is invented, a grant is never lost to a time-out.
+
+   SPDX-License-Identifier: MIT */
+#include "testing.h"
+
+#include <string.h>
+
+#include <spool.h>
+
+#include "base/atomic.h"
+#include "os/fault.h"
+#include "os/os.h"
+#include "park/deadline.h"
+#include "park/park.h"
+
+/* ---- pairs: two threads take turns on one word ---- */
+
+struct turns {
+    uint32_t turn; /* atomic; whose turn it is, 0 or 1 */
+    long pairs;
+};
+
+struct player {
+    struct turns *turns;
+    uint32_t number;
+};
+
+static bool not_my_turn(void *context)
+{
+    const struct player *player = context;
+    return sp__load_seq_cst(&player->turns->turn) != player->number; /* seq_cst: after counting in, see park/ */
+}
+
+static void *play(void *arg)
+{
+    struct player *player = arg;
+    struct turns *turns = player->turns;
+    for (long i = 0; i < turns->pairs; i++) {
+        while (sp__load_acquire(&turns->turn) != player->number)
+            sp__park(&(struct sp__wait){ .address = turns,
+                                         .kind = SP__EVENT,
+                                         .must_wait = not_my_turn,
+                                         .context = player,
+                                         .deadline = SP__NEVER });
+        uint32_t mine = player->number;
+        assert_true(sp__cas_seq_cst(&turns->turn, &mine, 1 - player->number));
+        if (sp__park_maybe_waiters(turns))
+            sp__unpark(&(struct sp__wake){ .address = turns, .kind = SP__EVENT, .most = 1, .token = SP__PARK_RECHECK });
+    }
+    return NULL;
+}
+
+static void pairs_of_park_and_unpark_with_spurious_wakeups(void **state)
+{
+    (void)state;
+    /* 50,000 as a rule, 10^7 with SPOOL_TEST_SCALE=20000 */
+    struct turns turns = { .pairs = test_count(50000) };
+    struct player players[2] = { { &turns, 0 }, { &turns, 1 } };
+    sp__fault_spurious(test_seed(), 200);
+    pthread_t threads[2] = { test_thread(play, &players[0]), test_thread(play, &players[1]) };
+    test_join(threads[0]);
+    test_join(threads[1]);
+    sp__fault_spurious(0, 0);
+}
+
+/* ---- races of a time-out against a grant ---- */
+
+struct race {
+    uint32_t want;    /* atomic; 1: the sleeper asks for a grant */
+    uint64_t granted; /* by the waker */
+    uint64_t taken;   /* by the sleeper */
+    uint64_t timeouts;
+    uint32_t over; /* atomic */
+    long rounds;
+    uint64_t seed;
+};
+
+static bool still_wanted(void *context)
+{
+    struct race *race = context;
+    sp__store_release(&race->want, 1);
+    return true;
+}
+
+static void no_longer_wanted(void *context, bool more)
+{
+    struct race *race = context;
+    assert_false(more);
+    sp__store_release(&race->want, 0);
+}
+
+static void grant_committed(void *context, size_t woken, bool more)
+{
+    struct race *race = context;
+    assert_false(more);
+    if (woken == 1)
+        sp__store_release(&race->want, 0);
+    race->granted += woken;
+}
+
+static void *sleep_shortly(void *arg)
+{
+    struct race *race = arg;
+    uint64_t random = race->seed;
+    for (long i = 0; i < race->rounds; i++) {
+        int64_t deadline = sp__os_now() + (int64_t)(test_random(&random) % 60000);
+        enum sp__parked parked = sp__park(&(struct sp__wait){ .address = race,
+                                                              .kind = SP__SEMAPHORE,
+                                                              .must_wait = still_wanted,
+                                                              .on_timeout = no_longer_wanted,
+                                                              .context = race,
+                                                              .deadline = deadline });
+        race->taken += parked == SP__PARK_GRANTED;
+        race->timeouts += parked == SP__PARK_TIMEOUT;
+        assert_true(parked == SP__PARK_GRANTED || parked == SP__PARK_TIMEOUT);
+    }
+    sp__store_release(&race->over, 1);
+    return NULL;
+}
+
+static void races_of_timeout_against_grant(void **state)
+{
+    (void)state;
+    /* 20,000 as a rule, 10^6 with SPOOL_TEST_SCALE=5000 */
+    struct race race = { .rounds = test_count(20000) + 1000, .seed = test_seed() };
+    sp__fault_spurious(race.seed, 100);
+    pthread_t thread = test_thread(sleep_shortly, &race);
+    uint64_t random = race.seed + 1;
+    while (!sp__load_acquire(&race.over)) {
+        /* About when the sleeper's time is up; the system wakes it some 50 microseconds late. */
+        int64_t about_then = sp__os_now() + (int64_t)(test_random(&random) % 120000);
+        while (sp__os_now() < about_then)
+            sp__cpu_relax();
+        sp__unpark(&(struct sp__wake){ .address = &race,
+                                       .kind = SP__SEMAPHORE,
+                                       .most = 1,
+                                       .token = SP__PARK_GRANTED,
+                                       .commit = grant_committed,
+                                       .context = &race });
+    }
+    test_join(thread);
+    sp__fault_spurious(0, 0);
+    printf("granted %" PRIu64 ", timed out %" PRIu64 "\n", race.granted, race.timeouts);
+    assert_int_equal(race.granted, race.taken);
+    assert_int_equal(race.granted + race.timeouts, (uint64_t)race.rounds);
+    assert_true(race.granted > 0 && race.timeouts > 0);
+}
+
+/* ---- an event that its waiter frees while set is still inside ---- */
+
+static void *wait_and_free(void *arg)
+{
+    sp_event **slot = arg;
+    for (;;) {
+        sp_event *event = sp__load_acquire(slot);
+        if (event == NULL)
+            continue;
+        if ((uintptr_t)event == 1)
+            return NULL;
+        assert_true(sp_event_wait(event, SP_FOREVER));
+        memset(event, 0xff, sizeof *event); /* whoever reads it now reads nonsense */
+        free(event);
+        sp__store_release(slot, NULL);
+    }
+}
+
+static void event_freed_by_its_waiter_while_set_is_inside(void **state)
+{
+    (void)state;
+    sp_event *slot = NULL;
+    pthread_t thread = test_thread(wait_and_free, &slot);
+    for (long i = test_count(20000); i > 0; i--) {
+        sp_event *event = calloc(1, sizeof *event);
+        sp__store_release(&slot, event);
+        for (long spin = i % 500; spin > 0; spin--)
+            sp__cpu_relax();
+        sp_event_set(event);
+        while (sp__load_acquire(&slot) != NULL)
+            sched_yield();
+    }
+    sp__store_release(&slot, (sp_event *)1);
+    test_join(thread);
+}
+
+/* ---- matching ---- */
+
+struct sleeper {
+    const void *address;
+    enum sp__kind kind;
+    enum sp__parked result;
+    uint32_t asleep; /* atomic; set under the bucket lock */
+};
+
+static bool mark_asleep(void *context)
+{
+    struct sleeper *sleeper = context;
+    sp__store_release(&sleeper->asleep, 1);
+    return true;
+}
+
+static void *sleep_untimed(void *arg)
+{
+    struct sleeper *sleeper = arg;
+    sleeper->result = sp__park(&(struct sp__wait){ .address = sleeper->address,
+                                                   .kind = sleeper->kind,
+                                                   .must_wait = mark_asleep,
+                                                   .context = sleeper,
+                                                   .deadline = SP__NEVER });
+    return NULL;
+}
+
+static size_t wake(const void *address, enum sp__kind kind, size_t most)
+{
+    return sp__unpark(&(struct sp__wake){ .address = address, .kind = kind, .most = most, .token = SP__PARK_GRANTED });
+}
+
+static void unpark_matches_address_and_kind(void **state)
+{
+    (void)state;
+    uint64_t word;
+    struct sleeper sleeper = { .address = &word, .kind = SP__LOCK };
+    pthread_t thread = test_thread(sleep_untimed, &sleeper);
+    test_await(sp__load_acquire(&sleeper.asleep));
+    assert_int_equal(wake(&word, SP__EVENT, SIZE_MAX), 0);
+    assert_int_equal(wake(&sleeper, SP__LOCK, SIZE_MAX), 0);
+    assert_int_equal(wake(&word, SP__LOCK, 0), 0);
+    assert_int_equal(wake(&word, SP__LOCK, 1), 1);
+    test_join(thread);
+    assert_int_equal(sleeper.result, SP__PARK_GRANTED);
+    assert_int_equal(wake(&word, SP__LOCK, SIZE_MAX), 0);
+}
+
+static void note_more(void *context, size_t woken, bool more)
+{
+    int *noted = context;
+    *noted = (int)woken * 2 + more;
+}
+
+static void unpark_wakes_the_longest_sleepers_and_tells_of_more(void **state)
+{
+    (void)state;
+    uint64_t word;
+    struct sleeper sleepers[3];
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+        sleepers[i] = (struct sleeper){ .address = &word, .kind = SP__LOCK };
+        threads[i] = test_thread(sleep_untimed, &sleepers[i]);
+        test_await(sp__load_acquire(&sleepers[i].asleep));
+    }
+    int noted = 0;
+    struct sp__wake two = { .address = &word,
+                            .kind = SP__LOCK,
+                            .most = 2,
+                            .token = SP__PARK_GRANTED,
+                            .commit = note_more,
+                            .context = &noted };
+    assert_int_equal(sp__unpark(&two), 2);
+    assert_int_equal(noted, 2 * 2 + 1);
+    test_join(threads[0]);
+    test_join(threads[1]);
+    assert_int_equal(sp__unpark(&two), 1);
+    assert_int_equal(noted, 1 * 2 + 0);
+    test_join(threads[2]);
+}
+
+/* ---- hooks ---- */
+
+static void count_up(void *context)
+{
+    ++*(int *)context;
+}
+
+static bool never(void *context)
+{
+    (void)context;
+    return false;
+}
+
+static void block_hooks_run_around_a_sleep_and_not_without_one(void **state)
+{
+    (void)state;
+    int calls = 0;
+    struct sp__block_hooks hooks = { count_up, count_up, &calls };
+    sp__self()->hooks = &hooks;
+    assert_int_equal(sp__park(&(struct sp__wait){ .address = &calls, .kind = SP__LOCK, .must_wait = never }),
+                     SP__PARK_CHANGED);
+    assert_int_equal(calls, 0);
+    sp_sleep(0.001);
+    assert_int_equal(calls, 2);
+    sp__park_block(count_up, &calls);
+    assert_int_equal(calls, 5);
+    sp__self()->hooks = NULL;
+}
+
+/* ---- deadlines ---- */
+
+static void deadlines_round_up_and_saturate(void **state)
+{
+    (void)state;
+    assert_int_equal(sp__deadline(0), SP__PASSED);
+    assert_int_equal(sp__deadline(-1), SP__PASSED);
+    assert_int_equal(sp__deadline(-1e300), SP__PASSED);
+    assert_int_equal(sp__deadline(strtod("nan", NULL)), SP__PASSED);
+    assert_int_equal(sp__deadline(SP_FOREVER), SP__NEVER);
+    assert_int_equal(sp__deadline(strtod("inf", NULL)), SP__NEVER);
+    assert_int_equal(sp__deadline(9.1e9 + 1.5e8), SP__NEVER);
+    int64_t before = sp__os_now(), deadline = sp__deadline(1e-12);
+    assert_true(deadline > before);
+    assert_false(sp__deadline_passed(SP__NEVER));
+    assert_true(sp__deadline_passed(SP__PASSED));
+    assert_true(sp__deadline_passed(sp__os_now()));
+}
+
+static void sleep_never_ends_early(void **state)
+{
+    (void)state;
+    sp__fault_spurious(test_seed(), 500);
+    for (int i = 0; i < 20; i++) {
+        double begin = sp_monotonic();
+        sp_sleep(0.002);
+        assert_true(sp_monotonic() - begin >= 0.002);
+    }
+    sp__fault_spurious(0, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pairs_of_park_and_unpark_with_spurious_wakeups),
+        cmocka_unit_test(races_of_timeout_against_grant),
+        cmocka_unit_test(event_freed_by_its_waiter_while_set_is_inside),
+        cmocka_unit_test(unpark_matches_address_and_kind),
+        cmocka_unit_test(unpark_wakes_the_longest_sleepers_and_tells_of_more),
+        cmocka_unit_test(block_hooks_run_around_a_sleep_and_not_without_one),
+        cmocka_unit_test(deadlines_round_up_and_saturate),
+        cmocka_unit_test(sleep_never_ends_early),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
