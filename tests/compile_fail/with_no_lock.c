@@ -1,0 +1,12 @@
+/* expect: _Generic. selector|not compatible with any */
+#include "common.h"
+int probe(sp_executor *pool, sp_future *a);
+int probe(sp_executor *pool, sp_future *a)
+{
+    (void)pool;
+    (void)a;
+    (void)lock;
+    int y = 0;
+    SP_WITH(&y) { y++; }
+    return 0;
+}
