@@ -6,6 +6,8 @@
    SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include <spool/time.h>
+
 #include "executor/executor.h"
 #include "os/os.h"
 #include "park/runner.h"

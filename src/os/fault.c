@@ -16,7 +16,7 @@ static unsigned spurious_per_mille;
 
 void sp__fault_arm(uint64_t call, bool for_ever)
 {
-    /* relaxed throughout: a test arms the table before it starts the threads that it wants to fail */
+    /* relaxed: all four; a test arms the table before it starts the threads that it wants to fail */
     sp__store_relaxed(&calls, 0);
     sp__store_relaxed(&failed, 0);
     sp__store_relaxed(&fail_until, for_ever ? UINT64_MAX : call);

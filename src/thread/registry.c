@@ -1,6 +1,8 @@
 /* All threads, and the end of the process.
 
    SPDX-License-Identifier: MIT */
+#include <spool/time.h>
+
 #include "base/refcount.h"
 #include "park/deadline.h"
 #include "park/word_lock.h"
