@@ -6,7 +6,8 @@ pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 spool_library(spool_for_tests STATIC)
 target_compile_definitions(spool_for_tests PUBLIC SPOOL_TEST_BUILD=1)
 
-set(limit 100) # seconds
+set(SPOOL_TEST_LIMIT 100 CACHE STRING "Seconds a unit test or an example may take")
+set(limit ${SPOOL_TEST_LIMIT})
 set(tests_dir ${CMAKE_CURRENT_SOURCE_DIR}/tests)
 file(GLOB programs RELATIVE ${tests_dir} CONFIGURE_DEPENDS ${tests_dir}/*/*_test.c)
 foreach(program IN LISTS programs)
@@ -54,11 +55,12 @@ if(SPOOL_SANITIZE STREQUAL "")
     add_test(NAME tools.check_layers COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_layers)
     add_test(NAME tools.check_layers_fails COMMAND ${tests_dir}/tools/check_layers_test.sh)
     add_test(NAME tools.check_atomics COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_atomics)
+    add_test(NAME tools.check_atomics_fails COMMAND ${tests_dir}/tools/check_atomics_test.sh)
     add_test(NAME contract.headers COMMAND ${tests_dir}/contract/run.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER})
     add_test(NAME contract.compile_fail COMMAND ${tests_dir}/compile_fail/run.sh ${CMAKE_C_COMPILER})
     add_test(NAME contract.symbols COMMAND ${tests_dir}/contract/symbols.sh $<TARGET_FILE:spool>)
     add_test(NAME package.install COMMAND ${tests_dir}/package/run.sh ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER}
         ${CMAKE_CXX_COMPILER})
-    set_tests_properties(tools.check_layers tools.check_layers_fails tools.check_atomics contract.headers
-        contract.compile_fail contract.symbols package.install PROPERTIES TIMEOUT 300 LABELS "text")
+    set_tests_properties(tools.check_layers tools.check_layers_fails tools.check_atomics
+        tools.check_atomics_fails contract.headers contract.compile_fail contract.symbols package.install PROPERTIES TIMEOUT 300 LABELS "text")
 endif()

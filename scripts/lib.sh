@@ -1,17 +1,17 @@
 # Shared by the scripts; sourced, not run.
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(CDPATH='' cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 
-say() { printf '==> %s\n' "$*"; }
+say() { printf '==> %s\n' "$*" >&2; } # standard output belongs to the program that is run
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-run_packages="gcc g++ libc6-dev make cmake pkg-config libcurl4-openssl-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev
+run_packages="gcc libc6-dev make cmake pkg-config libcurl4-openssl-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev
     ca-certificates"
-test_packages="$run_packages clang clang-tidy clang-format cppcheck libcmocka-dev valgrind sqlite3 binutils python3-minimal git"
+test_packages="$run_packages g++ clang clang-tidy clang-format cppcheck libcmocka-dev valgrind sqlite3 binutils"
 
 # Install what is missing, with a word about what that is.
 need_packages() {
-    local missing=() package sudo=
+    local missing=() package apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300)
     command -v dpkg-query >/dev/null || die "this needs a Debian system (dpkg-query is missing); by hand, install: $*"
     for package in "$@"; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -19,13 +19,12 @@ need_packages() {
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || die "not root, and sudo is missing; as root, install: ${missing[*]}"
-        sudo=sudo
+        apt=(sudo "${apt[@]}")
     fi
     say "installing ${missing[*]}"
     local log
     log=$(mktemp)
-    export DEBIAN_FRONTEND=noninteractive
-    if ! { $sudo apt-get update && $sudo -E apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null
+    if ! { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null
     then
         tail -n 20 "$log" >&2
         rm -f "$log"

@@ -15,6 +15,8 @@
 #include "park/runner.h"
 #include "task/error_box.h"
 
+_Static_assert(sizeof(sp_error) == 40 || sizeof(void *) != 8, "programs are compiled against sp_error");
+
 /* Last resort: what can be said without memory. */
 #define LAST_RESORT(name) { SP_##name, 0, "?", "?", 0, "there was no memory to keep the message" },
 static sp_error last_resort[] = { SP_STATUS_LIST_(LAST_RESORT)

@@ -9,6 +9,8 @@
 #include "os/os.h"
 #include "park/runner.h"
 
+_Static_assert(sizeof(sp_task) == 80 || sizeof(void *) != 8, "programs are compiled against sp_task");
+
 sp_status sp__task_run(const sp_task *task, const void *identity, const uint32_t *cancel_word, const void *arg,
                        void *result, sp_error **ret_error)
 {

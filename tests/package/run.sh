@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install into an empty folder, then build and run a program against it the four ways there are: pkg-config and CMake,
-# shared and static; with both compilers.
+# Install into an empty folder, then build and run a program against it the ways there are: pkg-config and CMake, shared
+# and static; with both compilers.
 # usage: run.sh BUILD_DIR CC CXX
 set -euo pipefail
 build=$1 cc=$2 cxx=$3
@@ -29,6 +29,9 @@ for compiler in gcc clang "$cc"; do
     $compiler -std=c11 -Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags spool) "$here/program.c" \
         "$libdir/libspool.a" $(pkg-config --libs-only-other --static spool) -pthread -o "$scratch/static"
     check "pkg-config, static, $compiler" "$scratch/static"
+    $compiler -std=c11 -static $(pkg-config --cflags spool) "$here/program.c" $(pkg-config --libs --static spool) \
+        -o "$scratch/static"
+    check "pkg-config, everything static, $compiler" "$scratch/static"
 done
 cmake -S "$here" -B "$scratch/user" -DCMAKE_PREFIX_PATH="$scratch/installed" -DCMAKE_C_COMPILER="$cc" \
     -DCMAKE_CXX_COMPILER="$cxx" >"$scratch/cmake.log"
