@@ -153,20 +153,27 @@ static sp_status enqueue(sp_executor *executor, sp_future *future, sp_error **re
     return sp__future_phase(future) == SP__FAILED ? SP_OS_ERROR : SP_OK;
 }
 
+/* Is there anything that one more worker could do now?  What comes later finds the higher bound. */
+static bool has_work(const struct sp__pool *pool, const struct sp__loan *loan)
+{
+    if (pool->first != NULL)
+        return true;
+    for (size_t i = 0; i < loan->n; i++)
+        if (loan->awaited[i]->owner == &pool->base.owner && sp__future_phase(loan->awaited[i]) == SP__PENDING)
+            return true;
+    return false;
+}
+
 static bool lend(struct sp__owner *owner, struct sp__loan *loan)
 {
     struct sp__pool *pool = sp__container_of(owner, struct sp__pool, base.owner);
     sp_lock_acquire(&pool->lock);
     pool->lent++;
     sp__list_append(&pool->loans, &loan->link);
-    bool there = pool->idle > 0;
-    bool start = needs_worker(pool);
-    there |= start;
+    bool start = has_work(pool, loan) && needs_worker(pool);
     sp_lock_release(&pool->lock);
-    if (!start || sp__pool_start_worker(pool) == 0) {
-        if (there)
-            return true;
-    }
+    if (!start || sp__pool_start_worker(pool) == 0)
+        return true;
     owner->give_back(owner, loan);
     return false;
 }

@@ -24,8 +24,11 @@ static bool sleep_idle(struct sp__pool *pool)
 static sp_future *await_work(struct sp__pool *pool)
 {
     for (bool patient = true;;) {
-        if (pool->workers > pool->max_workers + pool->lent)
-            return NULL; /* whom we stood in for runs again */
+        if (pool->workers > pool->max_workers + pool->lent) {
+            if (pool->first != NULL)
+                (void)sp__pool_wake_worker(pool); /* we may have been woken for it */
+            return NULL;                          /* whom we stood in for runs again */
+        }
         sp_future *future = sp__pool_take(pool);
         if (future != NULL)
             return future;

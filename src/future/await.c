@@ -171,8 +171,7 @@ sp_status sp__await(sp_future *future, int64_t deadline)
         return sp__await_asleep(future, deadline);
     if (deadline == SP__NEVER && sp__help(future))
         return SP_OK;
-    if (deadline == SP__NEVER && sp__future_phase(future) != SP__PENDING)
-        return sp__await_asleep(future, deadline); /* it runs already: another worker would not help it */
+    /* Also when it runs already: its task may itself wait for something that is queued, and we are no use meanwhile. */
     struct sp__loan loan;
     struct sp__owner *lender = sp__lend(&loan, &future, 1);
     sp_status status = sp__await_asleep(future, deadline);
