@@ -1,0 +1,228 @@
+/* The system's side: CPU count, cgroup quotas, stacks, guard page, futex, the fault table.
+
+   SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "testing.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <spool.h>
+
+#include "os/fault.h"
+#include "os/os.h"
+
+/* ---- cgroups: a tree of files in a temporary folder ---- */
+
+static char root[128];
+
+static void write_file(const char *name, const char *text)
+{
+    char path[512], folder[512];
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    for (size_t i = strlen(root) + 1; path[i] != '\0'; i++)
+        if (path[i] == '/') {
+            snprintf(folder, sizeof folder, "%.*s", (int)i, path);
+            mkdir(folder, 0755);
+        }
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    snprintf(root, sizeof root, "/tmp/spool-os-test-XXXXXX");
+    return mkdtemp(root) == NULL;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    return system(command);
+}
+
+static unsigned cpus(const char *cgroup, const char *mount_root)
+{
+    char line[512], cgroup_file[256], mountinfo_file[256];
+    snprintf(line, sizeof line,
+             "22 1 0:21 / /proc rw - proc proc rw\n30 25 0:26 %s %s/v2 rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
+             "31 25 0:27 / %s/v1 rw - cgroup cgroup rw,cpu,cpuacct\n",
+             mount_root, root, root);
+    write_file("mountinfo", line);
+    write_file("cgroup", cgroup);
+    snprintf(cgroup_file, sizeof cgroup_file, "%s/cgroup", root);
+    snprintf(mountinfo_file, sizeof mountinfo_file, "%s/mountinfo", root);
+    return sp__os_cgroup_cpus(cgroup_file, mountinfo_file);
+}
+
+static void quota_of_the_own_cgroup_and_its_ancestors(void **state)
+{
+    (void)state;
+    write_file("v2/cpu.max", "max 100000\n");
+    write_file("v2/a/cpu.max", "300000 100000\n");
+    write_file("v2/a/b/cpu.max", "max 100000\n");
+    assert_int_equal(cpus("0::/\n", "/"), 0);
+    assert_int_equal(cpus("0::/a\n", "/"), 3);
+    assert_int_equal(cpus("0::/a/b\n", "/"), 3);        /* the ancestor's */
+    assert_int_equal(cpus("0::/a/b/c/d\n", "/"), 3);    /* folders that are not there */
+    write_file("v2/a/b/cpu.max", "150000 100000\n");
+    assert_int_equal(cpus("0::/a/b\n", "/"), 2);        /* rounded up */
+    assert_int_equal(cpus("0::/box/a/b\n", "/box"), 2); /* in a container the mount shows a part */
+    assert_int_equal(cpus("0::/../other\n", "/box"), 0);
+    assert_int_equal(cpus("nonsense", "/"), 0);
+}
+
+static void quota_of_version_1(void **state)
+{
+    (void)state;
+    write_file("v1/job/cpu.cfs_quota_us", "50000\n");
+    write_file("v1/job/cpu.cfs_period_us", "100000\n");
+    write_file("v1/cpu.cfs_quota_us", "-1\n");
+    write_file("v1/cpu.cfs_period_us", "100000\n");
+    assert_int_equal(cpus("5:cpu,cpuacct:/job\n2:memory:/x\n", "/"), 1);
+    assert_int_equal(cpus("5:cpuset:/job\n", "/"), 0);
+    assert_int_equal(cpus("5:cpu:/\n", "/"), 0);
+}
+
+static void cpu_count_is_the_smallest_and_never_0(void **state)
+{
+    (void)state;
+    cpu_set_t all, one;
+    sched_getaffinity(0, sizeof all, &all);
+    unsigned usual = sp_cpu_count();
+    assert_true(usual >= 1);
+    setenv("SPOOL_CPU_COUNT", "1", 1);
+    assert_int_equal(sp_cpu_count(), 1);
+    const char *const bad[] = { "0", "-3", "many", "2x", "", "99999999999999999999" };
+    for (int i = 0; i < 6; i++) {
+        setenv("SPOOL_CPU_COUNT", bad[i], 1);
+        assert_int_equal(sp_cpu_count(), usual);
+    }
+    unsetenv("SPOOL_CPU_COUNT");
+    CPU_ZERO(&one);
+    for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    assert_int_equal(sp_cpu_count(), 1);
+    sched_setaffinity(0, sizeof all, &all);
+    for (uint64_t call = 1; call < 50; call++) {
+        sp__fault_arm(call, true);
+        assert_true(sp_cpu_count() >= 1);
+        sp__fault_disarm();
+    }
+}
+
+/* ---- threads ---- */
+
+static void measure(void *arg)
+{
+    size_t *left = arg;
+    *left = (uintptr_t)__builtin_frame_address(0) - sp__os_stack_bottom();
+}
+
+static void stack_size_is_what_was_asked_for(void **state)
+{
+    (void)state;
+    size_t left = 0;
+    struct sp__os_thread thread = { .run = measure, .arg = &left };
+    assert_int_equal(sp__os_thread_start(&thread, &(struct sp__os_thread_options){ .stack_size = 300001 }), 0);
+    sp__os_thread_join(&thread);
+#ifdef __SANITIZE_THREAD__
+    puts("not under the thread sanitizer, whose frames and stacks have other sizes: what is left of the stack");
+    assert_true(left > 0);
+#else
+    assert_true(left > 250000 && left < 300001 + 8192);
+#endif
+    assert_int_equal(sp__os_thread_start(&thread, &(struct sp__os_thread_options){ .stack_size = 1 }), 0);
+    sp__os_thread_join(&thread); /* the system's minimum */
+    sp__fault_arm(1, false);
+    assert_int_equal(sp__os_thread_start(&thread, &(struct sp__os_thread_options){ 0 }), EAGAIN);
+    sp__fault_disarm();
+}
+
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+static void overflow(void *arg)
+{
+    char block[4096];
+    memset(block, 1, sizeof block);
+    *(char **)arg = block;
+    __asm__ __volatile__("" : : "r"(block) : "memory");
+    overflow(arg);
+    __asm__ __volatile__("" : : "r"(block) : "memory"); /* no tail call */
+}
+
+static void a_stack_overflow_meets_the_guard_page(void **state)
+{
+    (void)state;
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        char *place;
+        struct sp__os_thread thread = { .run = overflow, .arg = &place };
+        signal(SIGSEGV, SIG_DFL);
+        if (sp__os_thread_start(&thread, &(struct sp__os_thread_options){ .stack_size = 65536 }) == 0)
+            sp__os_thread_join(&thread);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+#endif
+
+static void futex_wait_knows_its_deadline(void **state)
+{
+    (void)state;
+    uint32_t word = 1;
+    assert_int_equal(sp__os_futex_wait(&word, 2, SP__NEVER), 0); /* it is not 2 */
+    assert_int_equal(sp__os_futex_wait(&word, 1, -5), ETIMEDOUT);
+    int64_t begin = sp__os_now();
+    assert_int_equal(sp__os_futex_wait(&word, 1, begin + 5000000), ETIMEDOUT);
+    assert_true(sp__os_now() - begin >= 5000000);
+}
+
+/* ---- the fault table ---- */
+
+static void the_fault_table_fails_what_it_is_told_to(void **state)
+{
+    (void)state;
+    sp__fault_arm(2, false);
+    void *a = sp__os_alloc(1), *b = sp__os_alloc(1), *c = sp__os_alloc(1);
+    assert_true(a != NULL && b == NULL && c != NULL);
+    assert_int_equal(sp__fault_calls(), 3);
+    assert_int_equal(sp__fault_disarm(), 1);
+    sp__os_free(a);
+    sp__os_free(c);
+    sp__fault_arm(1, true);
+    assert_null(sp__os_zalloc(1));
+    assert_null(sp__os_read_file("/proc/self/cgroup"));
+    assert_int_equal(sp__os_at_exit(NULL), ENOMEM);
+    assert_int_equal(sp__fault_disarm(), 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(quota_of_the_own_cgroup_and_its_ancestors, begin, end),
+        cmocka_unit_test_setup_teardown(quota_of_version_1, begin, end),
+        cmocka_unit_test(cpu_count_is_the_smallest_and_never_0),
+        cmocka_unit_test(stack_size_is_what_was_asked_for),
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+        cmocka_unit_test(a_stack_overflow_meets_the_guard_page),
+#endif
+        cmocka_unit_test(futex_wait_knows_its_deadline),
+        cmocka_unit_test(the_fault_table_fails_what_it_is_told_to),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

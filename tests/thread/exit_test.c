@@ -1,0 +1,236 @@
+/* The end of the process, and fork: each case runs in a child of its own, which is this program again.
+
+   SPDX-License-Identifier: MIT */
+#include "testing.h"
+
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <spool.h>
+
+static sp_event gate;
+static sp_executor *pool, *own; /* not released by some cases, on purpose; here a leak check finds them */
+extern sp_thread *thread;
+extern sp_future *future;
+sp_thread *thread;
+sp_future *future;
+
+static void put(const char *text)
+{
+    if (write(STDOUT_FILENO, text, strlen(text)) < 0)
+        abort();
+}
+
+static sp_status say_later(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    sp_sleep(0.02); /* longer than main lives */
+    put("thread ");
+    return SP_OK;
+}
+SP_TASK(say_later, sp_none, sp_none);
+
+static sp_status for_ever(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    sp_event_wait(&gate, SP_FOREVER);
+    put("daemon ");
+    return SP_OK;
+}
+SP_TASK(for_ever, sp_none, sp_none);
+
+static sp_status leave(const int *in, sp_none *out)
+{
+    (void)out;
+    put("leaving ");
+    exit(*in);
+}
+SP_TASK(leave, int, sp_none);
+
+static sp_status complain(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    return sp_raise(SP_VALUE_ERROR, "nobody looks at me");
+}
+SP_TASK(complain, sp_none, sp_none);
+
+/* ---- the cases: what the child does ---- */
+
+static int threads_are_waited_for(void)
+{
+    sp_thread_release(sp_start(say_later));
+    sp_thread_release(sp_start(say_later));
+    put("main ");
+    return 0;
+}
+
+static int daemons_are_not(void)
+{
+    sp_thread_release(sp_start_with(SP_THREAD(.daemon = true), for_ever));
+    put("main ");
+    return 0;
+}
+
+static int pools_are_drained(void)
+{
+    pool = sp_thread_pool(.max_workers = 1);
+    for (int i = 0; i < 3; i++)
+        if (sp_post(pool, say_later) != SP_OK)
+            return 9;
+    put("main ");
+    return 0;
+}
+
+static int exit_in_a_task(void)
+{
+    pool = sp_thread_pool(.max_workers = 1);
+    sp_thread_release(sp_start(say_later));
+    if (sp_post(pool, leave, 5) != SP_OK)
+        return 9;
+    sp_event_wait(&gate, SP_FOREVER);
+    return 9;
+}
+
+static int exit_in_a_thread(void)
+{
+    sp_thread_release(sp_start(say_later));
+    sp_thread_release(sp_start(leave, 6));
+    sp_event_wait(&gate, SP_FOREVER);
+    return 9;
+}
+
+static int unseen_errors_are_said(void)
+{
+    thread = sp_start(complain);
+    pool = sp_thread_pool(.max_workers = 1);
+    future = sp_submit(pool, complain);
+    bool ended = sp_future_wait(future, SP_FOREVER) && sp_thread_wait(thread, SP_FOREVER) == SP_OK;
+    return ended ? 0 : 9; /* both handles are still held */
+}
+
+static int join_all_in_main(void)
+{
+    sp_thread_release(sp_start(say_later));
+    bool all = sp_join_all(SP_FOREVER);
+    put(all ? "all " : "not all ");
+    return 0;
+}
+
+static int a_forked_child_waits_for_nobody(void)
+{
+    thread = sp_start_with(SP_THREAD(.daemon = true), for_ever);
+    pool = sp_thread_pool(.max_workers = 1);
+    future = sp_submit(pool, for_ever);
+    pid_t child = fork();
+    if (child == 0) {
+        /* What was made before is closed; what is made now works. */
+        bool closed = sp_join(thread, NULL, SP_FOREVER) == SP_SHUT_DOWN && sp_post(pool, for_ever) == SP_SHUT_DOWN &&
+                      sp_shutdown(pool) == SP_OK;
+        own = sp_thread_pool(.max_workers = 2);
+        sp_future *later = sp_submit(own, say_later);
+        sp_thread_release(sp_start(say_later));
+        bool ran = sp_result(later, NULL, SP_FOREVER) == SP_OK;
+        put(closed && ran ? "child " : "child failed ");
+        sp_future_release(later);
+        sp_executor_release(own);
+        exit(0);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    sp_event_set(&gate);
+    bool done = sp_result(future, NULL, SP_FOREVER) == SP_OK && sp_join(thread, NULL, SP_FOREVER) == SP_OK;
+    put(status == 0 && done ? "parent " : "parent failed ");
+    sp_future_release(future);
+    sp_thread_release(thread);
+    sp_executor_release(pool);
+    return 0;
+}
+
+static const struct exit_case {
+    const char *name;
+    int (*run)(void);
+    int status;
+    const char *said, *complained; /* words that must stand in the child's output */
+} cases[] = {
+    { "threads", threads_are_waited_for, 0, "main thread thread ", "" },
+    { "daemons", daemons_are_not, 0, "main ", "" },
+    { "pools", pools_are_drained, 0, "main thread thread thread ", "" },
+    { "task", exit_in_a_task, 5, "leaving thread ", "" },
+    { "thread", exit_in_a_thread, 6, "leaving thread ", "" },
+    { "unseen", unseen_errors_are_said, 0, "", "nobody looks at me" },
+    { "join", join_all_in_main, 0, "thread all ", "" },
+#ifndef __SANITIZE_THREAD__ /* which does not know threads that a forked child starts */
+    { "fork", a_forked_child_waits_for_nobody, 0, NULL, "" },
+#endif
+};
+enum { CASES = sizeof cases / sizeof cases[0] };
+
+static size_t read_all(int descriptor, char *text, size_t size)
+{
+    size_t length = 0;
+    for (ssize_t got; (got = read(descriptor, text + length, size - 1 - length)) > 0;)
+        length += (size_t)got;
+    text[length] = '\0';
+    close(descriptor);
+    return length;
+}
+
+static int count(const char *text, const char *word)
+{
+    int found = 0;
+    for (; (text = strstr(text, word)) != NULL; text += strlen(word))
+        found++;
+    return found;
+}
+
+static void run_case(void **state)
+{
+    const struct exit_case *exit_case = *state;
+    int out[2], err[2], status;
+    char said[4096], complained[4096];
+    assert_int_equal(pipe(out) + pipe(err), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(out[1], STDOUT_FILENO);
+        dup2(err[1], STDERR_FILENO);
+        close(out[0]);
+        close(err[0]);
+        execl("/proc/self/exe", "exit_test", exit_case->name, (char *)NULL);
+        _exit(99);
+    }
+    close(out[1]);
+    close(err[1]);
+    read_all(out[0], said, sizeof said);
+    read_all(err[0], complained, sizeof complained);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != exit_case->status)
+        fail_msg("%s: status %x, said '%s', complained '%s'", exit_case->name, (unsigned)status, said, complained);
+    if (exit_case->said != NULL)
+        assert_string_equal(said, exit_case->said);
+    else
+        assert_true(count(said, "child ") == 1 && count(said, "parent ") == 1 && count(said, "thread ") == 2);
+    if (*exit_case->complained != '\0')
+        assert_int_equal(count(complained, exit_case->complained), 2); /* one for the thread, one for the future */
+    else
+        assert_string_equal(complained, "");
+}
+
+int main(int argc, char **argv)
+{
+    struct CMUnitTest tests[CASES];
+#ifdef __SANITIZE_THREAD__
+    (void)a_forked_child_waits_for_nobody;
+    if (argc == 1)
+        puts("not under the thread sanitizer: fork");
+#endif
+    for (int i = 0; i < CASES; i++) {
+        if (argc > 1 && strcmp(argv[1], cases[i].name) == 0)
+            return cases[i].run();
+        tests[i] = (struct CMUnitTest){ cases[i].name, run_case, NULL, NULL, (void *)(uintptr_t)&cases[i] };
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
