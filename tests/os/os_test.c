@@ -110,7 +110,7 @@ static void cpu_count_is_the_smallest_and_never_0(void **state)
     }
     unsetenv("SPOOL_CPU_COUNT");
     CPU_ZERO(&one);
-    for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+    for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
         if (CPU_ISSET(i, &all))
             CPU_SET(i, &one);
     sched_setaffinity(0, sizeof one, &one);
@@ -156,9 +156,9 @@ static void overflow(void *arg)
 {
     char block[4096];
     memset(block, 1, sizeof block);
-    *(char **)arg = block;
     __asm__ __volatile__("" : : "r"(block) : "memory");
-    overflow(arg);
+    if (*(bool *)arg)
+        overflow(arg);
     __asm__ __volatile__("" : : "r"(block) : "memory"); /* no tail call */
 }
 
@@ -169,8 +169,8 @@ static void a_stack_overflow_meets_the_guard_page(void **state)
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        char *place;
-        struct sp__os_thread thread = { .run = overflow, .arg = &place };
+        bool deeper = true;
+        struct sp__os_thread thread = { .run = overflow, .arg = &deeper };
         signal(SIGSEGV, SIG_DFL);
         if (sp__os_thread_start(&thread, &(struct sp__os_thread_options){ .stack_size = 65536 }) == 0)
             sp__os_thread_join(&thread);

