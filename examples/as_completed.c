@@ -4,7 +4,10 @@
 #include <spool.h>
 #include <stdio.h>
 
-struct download { const char *url; double seconds; };
+struct download {
+    const char *url;
+    double seconds;
+};
 static sp_status download(const struct download *in, size_t *bytes)
 {
     if (in->url == NULL)
@@ -19,10 +22,9 @@ int main(void)
 {
     sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 8);
     sp_future *todo[] = { sp_submit(pool, download, .url = "a.html", .seconds = 0.2),
-                          sp_submit(pool, download, .url = "b.html", .seconds = 0.1),
-                          sp_submit(pool, download) };
+                          sp_submit(pool, download, .url = "b.html", .seconds = 0.1), sp_submit(pool, download) };
     sp_auto(sp_completion) done = sp_as_completed(todo, 3, 30.0);
-    for (sp_future *f; (f = sp_next(done)) != NULL; ) {
+    for (sp_future *f; (f = sp_next(done)) != NULL;) {
         const struct download *in = sp_future_arg(f);
         size_t bytes;
         if (sp_result(f, &bytes, SP_NOWAIT) == SP_OK)

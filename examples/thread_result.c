@@ -21,8 +21,7 @@ SP_TASK(fetch, struct page, int);
 int main(void)
 {
     sp_thread *threads[] = { sp_start(fetch, .url = "https://example.com/users"),
-                             sp_start(fetch, .url = "https://example.com/posts"),
-                             sp_start(fetch, .url = "users") };
+                             sp_start(fetch, .url = "https://example.com/posts"), sp_start(fetch, .url = "users") };
     for (int i = 0; i < 3; i++) {
         int size;
         if (sp_join(threads[i], &size, SP_FOREVER) == SP_OK)

@@ -173,7 +173,7 @@ static inline SP_UNUSED_ void sp_guard_leave_(sp_guard *guard)
 
 /* A handle that ends with its scope: `sp_auto(sp_executor) pool = sp_thread_pool();`.  An executor is shut down (drained)
    and released; a completion, thread, queue and future are released.  NULL is fine. */
-#define sp_auto(Type) SP_CLEANUP_(Type##_scope_end_) Type *
+#define sp_auto(Type) SP_CLEANUP_(Type##_scope_end_) SP_UNUSED_ Type *
 
 static inline SP_UNUSED_ void sp_executor_scope_end_(sp_executor **handle)
 {

@@ -16,7 +16,7 @@ struct sp__list {
 };
 
 /* The object of type `type` whose member `member` is *node. */
-#define sp__container_of(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define sp__container_of(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 static inline void sp__list_init(struct sp__list *head)
 {

@@ -21,23 +21,23 @@ struct sp__pool {
     char *prefix; /* set once; of the workers' names */
 
     sp_lock lock;
-    sp_condition work;    /* of lock: idle workers sleep here */
-    sp_condition room;    /* of lock: submitters that met max_pending */
-    sp_condition quiet;   /* of lock: a worker ended or was collected, a task ended */
-    sp_future *first;     /* guarded by lock: the queue, linked by sp_future.next */
-    sp_future *last;      /* guarded by lock */
-    size_t queued;        /* guarded by lock */
-    struct sp__list loans; /* guarded by lock: what sleeping workers wait for */
-    unsigned lent;        /* guarded by lock */
-    unsigned workers;     /* guarded by lock: starting, idle or busy */
-    unsigned idle;        /* guarded by lock; README.md, invariant 2 */
-    unsigned busy;        /* guarded by lock: workers that run what they took */
-    unsigned uncollected; /* guarded by lock: worker nodes, from their start until they are collected */
-    unsigned last_number; /* guarded by lock: of the workers' names */
-    struct sp__list ended; /* guarded by lock: nodes of workers that have ended */
-    bool closed;          /* guarded by lock */
-    bool broken;          /* guarded by lock: the initializer failed */
-    sp_error *why_broken; /* guarded by lock; set once with broken */
+    sp_condition work;             /* of lock: idle workers sleep here */
+    sp_condition room;             /* of lock: submitters that met max_pending */
+    sp_condition quiet;            /* of lock: a worker ended or was collected, a task ended */
+    sp_future *first;              /* guarded by lock: the queue, linked by sp_future.next */
+    sp_future *last;               /* guarded by lock */
+    size_t queued;                 /* guarded by lock */
+    struct sp__list loans;         /* guarded by lock: what sleeping workers wait for */
+    unsigned lent;                 /* guarded by lock */
+    unsigned workers;              /* guarded by lock: starting, idle or busy */
+    unsigned idle;                 /* guarded by lock; README.md, invariant 2 */
+    unsigned busy;                 /* guarded by lock: workers that run what they took */
+    unsigned uncollected;          /* guarded by lock: worker nodes, from their start until they are collected */
+    unsigned last_number;          /* guarded by lock: of the workers' names */
+    struct sp__list ended;         /* guarded by lock: nodes of workers that have ended */
+    bool closed;                   /* guarded by lock */
+    bool broken;                   /* guarded by lock: the initializer failed */
+    sp_error *why_broken;          /* guarded by lock; set once with broken */
     uint64_t submitted, completed; /* guarded by lock */
 };
 

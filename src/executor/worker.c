@@ -151,7 +151,8 @@ int sp__pool_start_worker(struct sp__pool *pool)
     snprintf(name, sizeof name, "%s-%u", pool->prefix, pool->last_number++);
     sp_lock_release(&pool->lock);
     sp_thread *thread = sp__thread_start(
-        &(struct sp__thread_plan){ .name = name, .worker = true, .stack_size = pool->stack_size }, &worker_task, &worker);
+        &(struct sp__thread_plan){ .name = name, .worker = true, .stack_size = pool->stack_size }, &worker_task,
+        &worker);
     if (thread == NULL)
         return forget_worker(pool, worker, errno);
     sp_lock_acquire(&pool->lock);

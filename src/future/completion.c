@@ -43,10 +43,8 @@ static void arrive(struct sp__watch *watch)
     sp__add_seq_cst(&completion->arrived, 1);
     sp__word_lock_release(&completion->lock);
     if (sp__park_maybe_waiters(&completion->arrived))
-        sp__unpark(&(struct sp__wake){ .address = &completion->arrived,
-                                       .kind = SP__COMPLETION,
-                                       .most = SIZE_MAX,
-                                       .token = SP__PARK_RECHECK });
+        sp__unpark(&(struct sp__wake){
+            .address = &completion->arrived, .kind = SP__COMPLETION, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
 }
 
 static size_t block_size(size_t n)

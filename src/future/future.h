@@ -32,9 +32,9 @@ enum sp__phase {
 /* What a future carries of its executor.  Compared with sp__runner.pool; called only by a worker of that executor, which
    therefore lives. */
 struct sp__loan {
-    struct sp__list link;     /* guarded by the executor's lock */
+    struct sp__list link;      /* guarded by the executor's lock */
     sp_future *const *awaited; /* the lender's array, valid until give_back */
-    size_t n, next;           /* next is guarded by the executor's lock */
+    size_t n, next;            /* next is guarded by the executor's lock */
 };
 struct sp__owner {
     /* The calling worker is about to sleep: let one more worker run until give_back, the awaited futures first.
@@ -51,7 +51,7 @@ struct sp_future {
     sp_error *error;         /* atomic; written before the terminal state, of a cancelled future when first asked for */
     sp_future *next;         /* the executor's, guarded by its lock: in its queue */
     struct sp__list watches; /* guarded by the watch lock */
-    sp_status status;        /* written before the terminal state: how the task ended, also without memory for `error` */
+    sp_status status; /* written before the terminal state: how the task ended, also without memory for `error` */
 };
 
 static inline enum sp__phase sp__future_phase(const sp_future *future)

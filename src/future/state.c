@@ -154,8 +154,8 @@ sp_status sp_future_set_result(sp_future *future, const void *value, size_t size
 {
     if (future == NULL)
         return SP_VALUE_ERROR;
-    if (future != &sp__future_no_memory && (value == NULL ? future->task->result_size > sizeof(sp_none)
-                                                          : size != future->task->result_size))
+    if (future != &sp__future_no_memory &&
+        (value == NULL ? future->task->result_size > sizeof(sp_none) : size != future->task->result_size))
         return SP_TYPE_ERROR;
     if (!begin_settling(future))
         return SP_INVALID_STATE;
@@ -225,7 +225,7 @@ sp_future *sp_future_retain(sp_future *future)
 
 static void destroy(sp_future *future)
 {
-    uint32_t state = sp__load_relaxed(&future->state); /* relaxed: nobody else is left; sp__ref_down acquired */
+    uint32_t state = sp__load_relaxed(&future->state);  /* relaxed: nobody else is left; sp__ref_down acquired */
     sp_error *error = sp__load_relaxed(&future->error); /* relaxed: as above */
     if ((state & SP__PHASE_MASK) == SP__FAILED && !(state & SP__FUTURE_SEEN) && sp__unseen_take(error))
         sp__unseen_error(error);

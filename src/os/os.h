@@ -30,7 +30,7 @@ void sp__os_futex_wake(const uint32_t *word, int count);
 
 /* ---- thread.c ---- */
 struct sp__os_thread {
-    pthread_t handle;      /* set once by sp__os_thread_start, before the thread may be joined */
+    pthread_t handle; /* set once by sp__os_thread_start, before the thread may be joined */
     void (*run)(void *arg);
     void *arg;
 };

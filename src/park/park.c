@@ -134,7 +134,8 @@ enum sp__parked sp__park(const struct sp__wait *wait)
 }
 
 /* Unlink up to wake->most matching sleepers into `woken`.  Under the bucket lock. */
-static size_t unlink_matching(struct bucket *bucket, const struct sp__wake *wake, struct sp__list *woken, bool *ret_more)
+static size_t unlink_matching(struct bucket *bucket, const struct sp__wake *wake, struct sp__list *woken,
+                              bool *ret_more)
 {
     size_t count = 0;
     *ret_more = false;

@@ -11,7 +11,19 @@
 #include "park/runner.h"
 
 /* What a sleeper waits for.  One kind for each operation: a wake-up never reaches a sleeper of another. */
-enum sp__kind { SP__SLEEP, SP__LOCK, SP__SEMAPHORE, SP__EVENT, SP__CONDITION, SP__ONCE, SP__THREAD_END, SP__FUTURE, SP__COMPLETION };
+/* clang-format off: one idea, one line */
+enum sp__kind {
+    SP__SLEEP,
+    SP__LOCK,
+    SP__SEMAPHORE,
+    SP__EVENT,
+    SP__CONDITION,
+    SP__ONCE,
+    SP__THREAD_END,
+    SP__FUTURE,
+    SP__COMPLETION
+};
+/* clang-format on */
 
 struct sp__wait {
     const void *address;

@@ -137,7 +137,9 @@ void sp__store_pop(struct sp__store *store, void *ret_item)
 
 void sp__store_drop_next(struct sp__store *store, void (*drop)(void *item))
 {
-    size_t index = store->order == SP_FIFO ? store->first : store->order == SP_LIFO ? store->first + store->size - 1 : 0;
+    size_t index = store->order == SP_FIFO   ? store->first
+                   : store->order == SP_LIFO ? store->first + store->size - 1
+                                             : 0;
     if (store->order == SP_LIFO && index >= store->capacity)
         index -= store->capacity;
     unsigned char *item = slot(store, index);

@@ -20,8 +20,8 @@ void sp_event_set(sp_event *event)
     while (!sp__cas_seq_cst(&event->sp_word_, &seen, (seen + ONE_COUNT) | SET))
         continue;
     if (sp__park_maybe_waiters(event))
-        sp__unpark(&(struct sp__wake){
-            .address = event, .kind = SP__EVENT, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
+        sp__unpark(
+            &(struct sp__wake){ .address = event, .kind = SP__EVENT, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
 }
 
 void sp_event_clear(sp_event *event)
@@ -56,11 +56,8 @@ bool sp_event_wait(sp_event *event, double timeout)
         return true;
     int64_t deadline = sp__deadline(timeout);
     while (deadline != SP__PASSED) {
-        enum sp__parked parked = sp__park(&(struct sp__wait){ .address = event,
-                                                              .kind = SP__EVENT,
-                                                              .must_wait = not_set_since,
-                                                              .context = &wait,
-                                                              .deadline = deadline });
+        enum sp__parked parked = sp__park(&(struct sp__wait){
+            .address = event, .kind = SP__EVENT, .must_wait = not_set_since, .context = &wait, .deadline = deadline });
         /* acquire: pairs with the change in sp_event_set; a set may come with the time-out, then it counts */
         if (sp__load_acquire(&event->sp_word_) != wait.before)
             return true;

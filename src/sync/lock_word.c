@@ -55,8 +55,8 @@ bool sp__lock_word_acquire_slow(uint64_t *word, uint64_t id, int64_t deadline, c
         if (deadline == SP__PASSED)
             return false;
         if (deadline == SP__NEVER && sp__runner_on_stack(seen & SP__LOCK_OWNER))
-            sp__deadlock("%s (id %" PRIu64 ") waits for the %s at %p, which it holds itself", sp__self()->name, id, what,
-                         (void *)word);
+            sp__deadlock("%s (id %" PRIu64 ") waits for the %s at %p, which it holds itself", sp__self()->name, id,
+                         what, (void *)word);
         if (!sleep_for(word, seen, deadline))
             return false;
     }

@@ -42,11 +42,8 @@ static void sleep_until_done(uint64_t *word, uint64_t seen)
     if (seen != marked && !sp__cas_relaxed(word, &seen, marked))
         return;
     struct once_wait wait = { word, marked };
-    sp__park(&(struct sp__wait){ .address = word,
-                                 .kind = SP__ONCE,
-                                 .must_wait = still_running,
-                                 .context = &wait,
-                                 .deadline = SP__NEVER });
+    sp__park(&(struct sp__wait){
+        .address = word, .kind = SP__ONCE, .must_wait = still_running, .context = &wait, .deadline = SP__NEVER });
 }
 
 void sp_once_call(sp_once *once, void (*fn)(void *context), void *context)

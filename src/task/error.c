@@ -18,10 +18,12 @@
 _Static_assert(sizeof(sp_error) == 40 || sizeof(void *) != 8, "programs are compiled against sp_error");
 
 /* Last resort: what can be said without memory. */
+/* clang-format off */
 #define LAST_RESORT(name) { SP_##name, 0, "?", "?", 0, "there was no memory to keep the message" },
 static sp_error last_resort[] = { SP_STATUS_LIST_(LAST_RESORT)
                                   { SP_USER_ERROR, 0, "?", "?", 0, "there was no memory to keep the message" } };
 #undef LAST_RESORT
+/* clang-format on */
 enum { LAST_RESORTS = sizeof last_resort / sizeof last_resort[0] };
 
 static bool is_last_resort(const sp_error *error)
@@ -88,7 +90,8 @@ static void keep_raised(struct sp__error_box *box)
 }
 
 /* "MESSAGE" or, with a system error, "MESSAGE: REASON". */
-static void raise_text(const char *file, int line, sp_status status, int os_errno, const char *format, va_list arguments)
+static void raise_text(const char *file, int line, sp_status status, int os_errno, const char *format,
+                       va_list arguments)
 {
     char reason[128] = "";
     if (os_errno != 0)

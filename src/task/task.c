@@ -42,7 +42,8 @@ void sp__task_drop_foreign_arg(const sp_task *task, const void *arg)
     _Alignas(max_align_t) unsigned char on_stack[ON_STACK];
     void *copy = task->arg_size <= ON_STACK ? on_stack : sp__os_alloc(task->arg_size);
     if (copy == NULL) {
-        sp__os_complain("spool: task %s: no memory to drop an argument of %zu bytes, it leaks", task->name, task->arg_size);
+        sp__os_complain("spool: task %s: no memory to drop an argument of %zu bytes, it leaks", task->name,
+                        task->arg_size);
         return;
     }
     memcpy(copy, arg, task->arg_size);

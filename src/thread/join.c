@@ -43,10 +43,8 @@ bool sp__thread_wait_ended(sp_thread *thread, int64_t deadline)
 
 void sp__thread_wake_joiners(sp_thread *thread)
 {
-    sp__unpark(&(struct sp__wake){ .address = &thread->state,
-                                   .kind = SP__THREAD_END,
-                                   .most = SIZE_MAX,
-                                   .token = SP__PARK_RECHECK });
+    sp__unpark(&(struct sp__wake){
+        .address = &thread->state, .kind = SP__THREAD_END, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
 }
 
 static void join_os_thread(void *arg)

@@ -32,10 +32,8 @@ static void publish_native_id(sp_thread *thread)
 {
     /* release: pairs with the acquire in sp_thread_native_id */
     sp__store_release(&thread->native_id, sp__os_thread_id());
-    sp__unpark(&(struct sp__wake){ .address = &thread->native_id,
-                                   .kind = SP__THREAD_END,
-                                   .most = SIZE_MAX,
-                                   .token = SP__PARK_RECHECK });
+    sp__unpark(&(struct sp__wake){
+        .address = &thread->native_id, .kind = SP__THREAD_END, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
 }
 
 /* The last thing a thread does.  Its memory is kept by the registry until the OS thread is collected. */
@@ -97,8 +95,8 @@ sp_thread *sp__thread_start(const struct sp__thread_plan *plan, const sp_task *t
         return NULL;
     }
     sp__registry_add(thread);
-    error = sp__os_thread_start(&thread->os, &(struct sp__os_thread_options){ .stack_size = plan->stack_size,
-                                                                              .block_signals = plan->worker });
+    error = sp__os_thread_start(
+        &thread->os, &(struct sp__os_thread_options){ .stack_size = plan->stack_size, .block_signals = plan->worker });
     if (error != 0) {
         /* release: for sp_join_all, which may wait for the thread already; pairs with wait_for_state */
         sp__store_release(&thread->state, SP__THREAD_GONE);

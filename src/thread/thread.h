@@ -65,12 +65,12 @@ void sp__registry_collect(void);
 
 /* Something else that process exit waits for: a pool. */
 struct sp__drainable {
-    struct sp__list link;                                        /* guarded by the registry lock */
-    const void *owner;                                           /* compared with sp__runner.pool: never waited for by itself */
-    bool (*retain)(struct sp__drainable *);                      /* under the registry lock; false: its end has begun */
-    bool (*drain)(struct sp__drainable *, int64_t deadline);     /* true: nothing is left, and it has removed itself */
+    struct sp__list link;                   /* guarded by the registry lock */
+    const void *owner;                      /* compared with sp__runner.pool: never waited for by itself */
+    bool (*retain)(struct sp__drainable *); /* under the registry lock; false: its end has begun */
+    bool (*drain)(struct sp__drainable *, int64_t deadline); /* true: nothing is left, and it has removed itself */
     void (*release)(struct sp__drainable *);
-    void (*after_fork)(struct sp__drainable *);                  /* in the child */
+    void (*after_fork)(struct sp__drainable *); /* in the child */
 };
 void sp__drainable_add(struct sp__drainable *drainable);
 void sp__drainable_remove(struct sp__drainable *drainable);

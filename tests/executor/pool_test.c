@@ -324,7 +324,8 @@ static void initializer_and_finalizer_run_once_a_worker(void **state)
 {
     (void)state;
     reset_gate();
-    sp_executor *pool = sp_thread_pool(.max_workers = 3, .initializer = begin, .initializer_arg = &gate, .finalizer = finish);
+    sp_executor *pool = sp_thread_pool(.max_workers = 3, .initializer = begin, .initializer_arg = &gate,
+                                       .finalizer = finish);
     sp_future *futures[3];
     for (int i = 0; i < 3; i++)
         futures[i] = sp_submit(pool, pass, i);

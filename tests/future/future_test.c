@@ -81,8 +81,8 @@ static void set_error_is_copied_and_seen(void **state)
     (void)state;
     sp_auto(sp_future) future = fresh(3);
     char message[] = "disk on fire";
-    assert_int_equal(sp_future_set_error(future, &(sp_error){ .status = SP_OS_ERROR, .os_errno = EIO, .message = message }),
-                     SP_OK);
+    assert_int_equal(
+        sp_future_set_error(future, &(sp_error){ .status = SP_OS_ERROR, .os_errno = EIO, .message = message }), SP_OK);
     memset(message, 'x', sizeof message - 1);
     const sp_error *error = sp_future_error(future);
     assert_string_equal(error->message, "disk on fire");
@@ -128,13 +128,23 @@ static sp_status answer(const int *in, int *out)
 {
     *out = 1;
     switch (*in) {
-    case 1: return SP_TIMEOUT; /* bare */
-    case 2: (void)sp_raise(SP_VALUE_ERROR, "handled"); return SP_OK;
-    case 3: (void)sp_raise(SP_VALUE_ERROR, "first"); return SP_TYPE_ERROR;
-    case 4: return sp_raise(SP_USER_ERROR + 7, "mine: %s", "seven");
-    case 5: return SP_CANCELLED;
-    case 6: errno = ENOENT; return sp_raise_errno("open %s", "x");
-    default: return SP_OK;
+    case 1:
+        return SP_TIMEOUT; /* bare */
+    case 2:
+        (void)sp_raise(SP_VALUE_ERROR, "handled");
+        return SP_OK;
+    case 3:
+        (void)sp_raise(SP_VALUE_ERROR, "first");
+        return SP_TYPE_ERROR;
+    case 4:
+        return sp_raise(SP_USER_ERROR + 7, "mine: %s", "seven");
+    case 5:
+        return SP_CANCELLED;
+    case 6:
+        errno = ENOENT;
+        return sp_raise_errno("open %s", "x");
+    default:
+        return SP_OK;
     }
 }
 SP_TASK(answer, int, int);
@@ -143,7 +153,8 @@ static void the_status_is_what_the_task_returns(void **state)
 {
     (void)state;
     sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 1);
-    sp_status expected[] = { SP_OK, SP_TIMEOUT, SP_OK, SP_TYPE_ERROR, (sp_status)(SP_USER_ERROR + 7), SP_CANCELLED, SP_OS_ERROR };
+    sp_status expected[] = { SP_OK,        SP_TIMEOUT, SP_OK, SP_TYPE_ERROR, (sp_status)(SP_USER_ERROR + 7),
+                             SP_CANCELLED, SP_OS_ERROR };
     for (int i = 0; i < 7; i++) {
         sp_auto(sp_future) future = sp_submit(pool, answer, i);
         int value = 0;

@@ -73,8 +73,8 @@ static void quota_of_the_own_cgroup_and_its_ancestors(void **state)
     write_file("v2/a/b/cpu.max", "max 100000\n");
     assert_int_equal(cpus("0::/\n", "/"), 0);
     assert_int_equal(cpus("0::/a\n", "/"), 3);
-    assert_int_equal(cpus("0::/a/b\n", "/"), 3);        /* the ancestor's */
-    assert_int_equal(cpus("0::/a/b/c/d\n", "/"), 3);    /* folders that are not there */
+    assert_int_equal(cpus("0::/a/b\n", "/"), 3);     /* the ancestor's */
+    assert_int_equal(cpus("0::/a/b/c/d\n", "/"), 3); /* folders that are not there */
     write_file("v2/a/b/cpu.max", "150000 100000\n");
     assert_int_equal(cpus("0::/a/b\n", "/"), 2);        /* rounded up */
     assert_int_equal(cpus("0::/box/a/b\n", "/box"), 2); /* in a container the mount shows a part */

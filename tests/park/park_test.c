@@ -248,12 +248,9 @@ static void unpark_wakes_the_longest_sleepers_and_tells_of_more(void **state)
         test_await(sp__load_acquire(&sleepers[i].asleep));
     }
     int noted = 0;
-    struct sp__wake two = { .address = &word,
-                            .kind = SP__LOCK,
-                            .most = 2,
-                            .token = SP__PARK_GRANTED,
-                            .commit = note_more,
-                            .context = &noted };
+    struct sp__wake two = {
+        .address = &word, .kind = SP__LOCK, .most = 2, .token = SP__PARK_GRANTED, .commit = note_more, .context = &noted
+    };
     assert_int_equal(sp__unpark(&two), 2);
     assert_int_equal(noted, 2 * 2 + 1);
     test_join(threads[0]);

@@ -54,8 +54,8 @@ static void items_of_any_size_through_a_ring_that_grows_and_wraps(void **state)
     for (size_t k = 0; k < 4; k++) {
         for (sp_queue_order order = SP_FIFO; order <= SP_LIFO; order++) {
             unsigned char item[1000], got[1000];
-            sp_queue *queue = sp_queue_new(sizes[k], &(sp_queue_options){ .struct_size = sizeof(sp_queue_options),
-                                                                          .order = order });
+            sp_queue *queue = sp_queue_new(
+                sizes[k], &(sp_queue_options){ .struct_size = sizeof(sp_queue_options), .order = order });
             int in = 0, out = 0;
             for (int round = 0; round < 200; round++) {
                 for (int i = round % 7; i >= 0; i--) {
@@ -265,7 +265,7 @@ enum { MAXSIZE = 7, PRODUCERS = 3, CONSUMERS = 3 };
 
 struct stress {
     sp_queue *queue;
-    long items; /* of each producer */
+    long items;          /* of each producer */
     uint64_t sum, count; /* atomic */
     uint32_t next, over; /* atomic */
     uint64_t seed;
@@ -310,7 +310,9 @@ static void *watch(void *arg)
 static void each_item_arrives_exactly_once(void **state)
 {
     (void)state;
-    struct stress stress = { .queue = sp_queue_of(uint64_t, .maxsize = MAXSIZE), .items = test_count(10000), .seed = test_seed() };
+    struct stress stress = { .queue = sp_queue_of(uint64_t, .maxsize = MAXSIZE),
+                             .items = test_count(10000),
+                             .seed = test_seed() };
     pthread_t producers[PRODUCERS], consumers[CONSUMERS];
     sp__fault_spurious(stress.seed, 100);
     pthread_t watcher = test_thread(watch, &stress);

@@ -129,7 +129,8 @@ static void semaphore_release_of_n_wakes_n(void **state)
     assert_int_equal(sp_semaphore_release(&shared.semaphore, 3), SP_OK);
     test_await(sp__load_acquire(&shared.left) == 3);
     assert_int_equal(sleepers_of(&shared.semaphore), 2);
-    assert_false(sp_semaphore_acquire_timeout(&shared.semaphore, SP_NOWAIT)); /* they were handed over, not left lying */
+    assert_false(
+        sp_semaphore_acquire_timeout(&shared.semaphore, SP_NOWAIT)); /* they were handed over, not left lying */
     assert_int_equal(sp_semaphore_release(&shared.semaphore, 4), SP_OK);
     join(5, threads);
     assert_true(sp_semaphore_acquire_timeout(&shared.semaphore, SP_NOWAIT));

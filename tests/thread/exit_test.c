@@ -10,7 +10,7 @@
 #include <spool.h>
 
 static sp_event gate;
-static sp_semaphore arrived; /* a permit for each thread that waits at the gate, or is about to */
+static sp_semaphore arrived;    /* a permit for each thread that waits at the gate, or is about to */
 static sp_executor *pool, *own; /* not released by some cases, on purpose; here a leak check finds them */
 extern sp_thread *thread;
 extern sp_future *future;

@@ -141,7 +141,8 @@ static void names_and_numbers(void **state)
     char name[32];
     sp_event_clear(&gate);
     sp_auto(sp_thread) plain = sp_start(wait_at_gate);
-    sp_auto(sp_thread) named = sp_start_with(SP_THREAD(.name = "poll", .daemon = true, .stack_size = 65536), wait_at_gate);
+    sp_auto(sp_thread)
+        named = sp_start_with(SP_THREAD(.name = "poll", .daemon = true, .stack_size = 65536), wait_at_gate);
     assert_non_null(strstr(sp_thread_name(plain), "Thread-"));
     assert_non_null(strstr(sp_thread_name(plain), "(wait_at_gate)"));
     assert_string_equal(sp_thread_name(named), "poll");
@@ -152,7 +153,9 @@ static void names_and_numbers(void **state)
     os_name(sp_thread_native_id(named), name);
     assert_string_equal(name, "poll");
     const char *before = sp_thread_name(named);
-    assert_int_equal(sp_thread_set_name(named, "fourteen bytes\xC3\xBC" "x"), SP_OK);
+    assert_int_equal(sp_thread_set_name(named, "fourteen bytes\xC3\xBC"
+                                               "x"),
+                     SP_OK);
     os_name(sp_thread_native_id(named), name);
     assert_string_equal(name, "fourteen bytes"); /* the character that does not fit is left out whole */
     assert_string_equal(before, "poll");
