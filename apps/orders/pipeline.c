@@ -112,19 +112,20 @@ static void await_workers(struct stages *stages, sp_future *const *workers, unsi
         stop_fail("cannot wait for the workers");
 }
 
-/* Read, and fetch with n workers, until both have ended. */
+/* Read, and fetch with n workers, until both have ended.  Workers come last: if the system has not so many threads, those
+   that there are do the work. */
 static void read_and_fetch(struct stages *stages, unsigned n, sp_future **workers)
 {
-    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = n, .thread_name_prefix = "fetch");
-    for (unsigned i = 0; i < n; i++)
-        workers[i] = sp_submit(pool, fetch_orders, stages);
     sp_auto(sp_thread) reader = sp_start_with(SP_THREAD(.name = "reader"), read_orders, stages);
     if (reader == NULL) {
         stop_fail("cannot start a thread");
-        sp_queue_shutdown(stages->fetching, true);
+        return;
     }
+    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = n, .thread_name_prefix = "fetch");
+    for (unsigned i = 0; i < n; i++)
+        workers[i] = sp_submit(pool, fetch_orders, stages);
     await_workers(stages, workers, n);
-    if (reader != NULL && sp_join(reader, NULL, SP_FOREVER) != SP_OK)
+    if (sp_join(reader, NULL, SP_FOREVER) != SP_OK)
         stop_fail("the reader has failed");
     sp_release_all(workers, n);
 }

@@ -7,11 +7,12 @@ pids+=($!)
 until_true 30 grep -q ^http url
 url=$(cat url)
 
-kinds="PAID OTHER HTML TWICE LATIN R401 R302 R404TEXT R404JSON R500 LATER120 LATERDATE ONCE408 ONCE429 ONCEPAST LARGE STALL CLOSE"
+kinds="PAID OTHER HTML TWICE LATIN R401 R302 R404TEXT R404JSON R500 LATER120 LATERDATE"
+kinds+=" ONCE408 ONCE429 ONCEPAST LARGE STALL CLOSE"
 for kind in $kinds; do order "$kind-1"; done > in.jsonl
 run 3 --api "$url/" --retries 1 --timeout 1 --json in.jsonl
 outcome() { sql "select state || ' ' || attempts from orders where order_id = '$1-1'"; }
-for kind in PAID; do same $kind "paid 1" "$(outcome $kind)"; done
+same PAID "paid 1" "$(outcome PAID)"
 for kind in ONCE408 ONCE429 ONCEPAST; do same $kind "paid 2" "$(outcome $kind)"; done
 for kind in OTHER R401 R302 R404TEXT LATER120 LATERDATE; do same $kind "unreachable 1" "$(outcome $kind)"; done
 for kind in HTML TWICE LATIN R500 LARGE STALL CLOSE; do same $kind "unreachable 2" "$(outcome $kind)"; done

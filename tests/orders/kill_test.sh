@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 at random moments, and a rerun each time: in the end the table is that of an undisturbed run, and nothing that was
-# committed as paid or failed was asked about again.  SPOOL_SOAK=1: the long version.
+# kill -9 at random moments, and a rerun each time: in the end the table is that of an undisturbed run, and nothing that
+# was committed as paid or failed was asked about again.  SPOOL_SOAK=1: the long version.
 . "$(dirname "$0")/lib.sh"
 if [ -n "${SPOOL_SOAK:-}" ]; then kills=10 n=20000; else kills=4 n=4000; fi
 generate $n > in.jsonl

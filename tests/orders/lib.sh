@@ -1,7 +1,8 @@
+# shellcheck shell=bash disable=SC2034
 # What the black-box tests of orders share.  Their arguments: the program, and the hostile server.
 #
-# Every test runs in an empty folder of its own, ends only processes that it started, and waits for conditions, never for
-# a time to pass.
+# Every test runs in an empty folder of its own, ends only processes that it started, and waits for conditions, never
+# for a time to pass.
 
 set -u
 orders=$(readlink -f "$1")
@@ -75,10 +76,10 @@ generate() {
     }'
 }
 
-# order ID [REST]: one valid line.
+# order ID [REST [CENTS]]: one line, valid unless the arguments make it another.
 order() {
-    printf '{"order_id":"%s","customer":"ada@example.com","currency":"USD","lines":[{"sku":"A","quantity":1,"unit_cents":100}]%s}\n' \
-        "$1" "${2:-}"
+    printf '{"order_id":"%s","customer":"ada@example.com","currency":"USD",' "$1"
+    printf '"lines":[{"sku":"A","quantity":1,"unit_cents":%s}]%s}\n' "${3:-100}" "${2:-}"
 }
 
 # What a rerun may not change.

@@ -28,13 +28,14 @@ same "JSON after Ctrl-C" "$(sql 'select count(*) from orders')" "$(number orders
 settled=$(sql "select count(*) from orders where state in ('paid', 'failed')")
 before=$(sql 'select count(*) from orders')
 rows=$((before + 3)) interrupted --mode sequential
-[ "$(sql "select count(*) from orders where state in ('paid', 'failed')")" -ge "$settled" ] || fail "settled rows got lost"
+[ "$(sql "select count(*) from orders where state in ('paid', 'failed')")" -ge "$settled" ] ||
+    fail "settled rows got lost"
 
 run 0 --api "$url" --workers 100 in.jsonl
 same rows 3000 "$(sql 'select count(*) from orders')"
 same "answers" 0 "$(sql "select count(*) from orders where state not in ('paid', 'pending', 'failed')")"
 
-# A reader that waits for a silent pipe wakes up; so does a run that waits to ask again.
+# A reader that waits for a silent pipe wakes up.
 mkfifo silent
 "$orders" --api "$url" --db sqlite:pipe.db - < silent > out 2> err &
 run=$!
@@ -69,3 +70,22 @@ kill -INT "$server"
 status=0
 wait "$server" || status=$?
 same "status of the server" 0 "$status"
+
+# A run that waits to ask again, up to five seconds or a minute, wakes up too; its order is left, in both modes.
+serve down --latency 0 --fail-rate 1
+order WAIT-1 > one.jsonl
+for mode in threads sequential; do
+    : > down.log
+    "$orders" --api "$url" --mode $mode --retries 100 --db sqlite:wait.db one.jsonl > out 2> err &
+    run=$!
+    pids+=("$run")
+    # After the seventh failure it waits 5 s at most and 2.5 s as a rule.
+    asked_often() { [ "$(wc -l < down.log)" -ge 7 ]; }
+    until_true 60 asked_often
+    kill -INT "$run"
+    status=0
+    wait "$run" || status=$?
+    same "status of a run that waits" 130 "$status"
+    grep -q ', 1 orders are left' err || fail "it does not say that its order is left"
+    same "rows of a run that waits" 0 "$(db=wait.db sql 'select count(*) from orders')"
+done

@@ -21,7 +21,7 @@ facts > before
 run 0 --api "$url" --retries 12 --db sqlite:alone.db in.jsonl
 db=alone.db facts | cmp - before || fail "the table differs from that of one run"
 
-# One that cannot write for a while waits; a database that is gone ends the run with status 1 and loses nothing.
+# A database that is gone ends the run with status 1 and loses nothing.
 run 0 --api "$url" --retries 12 --json in.jsonl
 same "nothing but the pending again" "$(sql "select count(*) from orders where state = 'pending'")" "$(number orders)"
 sql "create trigger broken before insert on orders begin select raise(abort, 'disk on fire'); end"

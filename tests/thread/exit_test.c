@@ -192,6 +192,8 @@ static int count(const char *text, const char *word)
     return found;
 }
 
+static const char *program; /* /proc/self/exe would be valgrind under valgrind */
+
 static void run_case(void **state)
 {
     const struct exit_case *exit_case = *state;
@@ -206,7 +208,7 @@ static void run_case(void **state)
         close(err[0]);
         if (exit_case->said == NULL) /* the leak check stumbles over the forked child's lost threads */
             setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
-        execl("/proc/self/exe", "exit_test", exit_case->name, (char *)NULL);
+        execl(program, program, exit_case->name, (char *)NULL);
         _exit(99);
     }
     close(out[1]);
@@ -234,6 +236,7 @@ int main(int argc, char **argv)
     if (argc == 1)
         puts("not under the thread sanitizer: fork");
 #endif
+    program = argv[0];
     for (int i = 0; i < CASES; i++) {
         if (argc > 1 && strcmp(argv[1], cases[i].name) == 0)
             return cases[i].run();
