@@ -106,14 +106,25 @@ static bool sleep_until_done(sp_future *future, int64_t deadline)
     return true;
 }
 
-sp_status sp__await_asleep(sp_future *future, int64_t deadline)
+/* What a wait answers without waiting; false: it must wait. */
+static bool answers_at_once(const sp_future *future, int64_t deadline, sp_status *ret_status)
 {
     if (sp__future_is_done(future))
-        return SP_OK;
-    if (sp__is_own_future(future))
-        return SP_DEADLOCK;
-    if (deadline == SP__PASSED)
-        return SP_TIMEOUT;
+        *ret_status = SP_OK;
+    else if (sp__is_own_future(future))
+        *ret_status = SP_DEADLOCK;
+    else if (deadline == SP__PASSED)
+        *ret_status = SP_TIMEOUT;
+    else
+        return false;
+    return true;
+}
+
+sp_status sp__await_asleep(sp_future *future, int64_t deadline)
+{
+    sp_status status;
+    if (answers_at_once(future, deadline, &status))
+        return status;
     const struct sp__runner *self = sp__self();
     if (deadline != SP__NEVER || self->task == NULL)
         return sleep_until_done(future, deadline) ? SP_OK : SP_TIMEOUT;
@@ -161,12 +172,9 @@ struct sp__owner *sp__lend(struct sp__loan *loan, sp_future *const *futures, siz
 
 sp_status sp__await(sp_future *future, int64_t deadline)
 {
-    if (sp__future_is_done(future))
-        return SP_OK;
-    if (sp__is_own_future(future))
-        return SP_DEADLOCK;
-    if (deadline == SP__PASSED)
-        return SP_TIMEOUT;
+    sp_status status;
+    if (answers_at_once(future, deadline, &status))
+        return status;
     if (!is_of_own_pool(future))
         return sp__await_asleep(future, deadline);
     if (deadline == SP__NEVER && sp__help(future))
@@ -174,7 +182,7 @@ sp_status sp__await(sp_future *future, int64_t deadline)
     /* Also when it runs already: its task may itself wait for something that is queued, and we are no use meanwhile. */
     struct sp__loan loan;
     struct sp__owner *lender = sp__lend(&loan, &future, 1);
-    sp_status status = sp__await_asleep(future, deadline);
+    status = sp__await_asleep(future, deadline);
     if (lender != NULL)
         lender->give_back(lender, &loan);
     return status;
