@@ -13,15 +13,21 @@
 #include "os/os.h"
 #include "sync/condition.h"
 
+enum { MOST_WORKERS = 1 << 30 }; /* room for loans in the sum; no system has so many threads */
+
 static uint64_t last_pool; /* atomic, relaxed: numbers of unnamed pools */
 
 bool sp__pool_wake_worker(struct sp__pool *pool)
 {
-    if (pool->idle == 0)
-        return false;
-    pool->idle--; /* the notification is meant for one sleeper: nobody else may count on it */
-    sp_condition_notify(&pool->work, 1);
-    return true;
+    bool woken = pool->idle > 0 && sp__condition_wake(&pool->work, 1) == 1;
+    if (woken)
+        pool->idle--; /* the notification is meant for one sleeper: nobody else may count on it */
+    return woken;
+}
+
+void sp__pool_wake_all_workers(struct sp__pool *pool)
+{
+    pool->idle -= (unsigned)sp__condition_wake(&pool->work, SIZE_MAX);
 }
 
 static void push(struct sp__pool *pool, sp_future *future)
@@ -225,6 +231,8 @@ static unsigned default_workers(void)
 static void configure(struct sp__pool *pool, const sp_thread_pool_options *options)
 {
     pool->max_workers = options->max_workers != 0 ? options->max_workers : default_workers();
+    if (pool->max_workers > MOST_WORKERS)
+        pool->max_workers = MOST_WORKERS;
     pool->max_pending = options->max_pending;
     pool->stack_size = options->stack_size;
     pool->initializer = options->initializer;

@@ -57,6 +57,8 @@ static inline struct sp__pool *sp__pool_of(sp_executor *executor)
 /* ---- pool.c ---- */
 /* Under the lock: wake an idle worker.  False: there is none. */
 bool sp__pool_wake_worker(struct sp__pool *pool);
+/* Under the lock: wake them all, to look at closed and broken. */
+void sp__pool_wake_all_workers(struct sp__pool *pool);
 /* Under the lock: take the whole queue, linked by next. */
 sp_future *sp__pool_take_queue(struct sp__pool *pool);
 /* Under the lock: the next future to run, with the reference that was the queue's; NULL: none. */

@@ -65,8 +65,7 @@ sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wai
     struct sp__pool *pool = sp__pool_of(executor);
     sp_lock_acquire(&pool->lock);
     pool->closed = true;
-    pool->idle = 0; /* all of them are told */
-    sp_condition_notify_all(&pool->work);
+    sp__pool_wake_all_workers(pool);
     sp_condition_notify_all(&pool->room);
     if (cancel_futures)
         cancel_queued(pool);

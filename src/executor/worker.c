@@ -67,8 +67,7 @@ static void break_pool(struct sp__pool *pool, sp_error *error)
         pool->why_broken = error;
     }
     sp_future *chain = sp__pool_take_queue(pool);
-    pool->idle = 0; /* all of them are told */
-    sp_condition_notify_all(&pool->work);
+    sp__pool_wake_all_workers(pool);
     sp_lock_release(&pool->lock);
     sp__pool_fail_all(chain, SP_BROKEN_POOL, error, "the pool is broken, its initializer failed");
     if (!first)

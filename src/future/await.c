@@ -21,6 +21,12 @@ struct edge {
 static struct sp__word_lock edge_lock;
 static struct sp__list edges SP__GUARDED_BY(edge_lock) = { &edges, &edges };
 
+void sp__await_after_fork(void) SP__UNCHECKED
+{
+    edge_lock = (struct sp__word_lock){ 0 };
+    sp__list_init(&edges); /* who waited does not exist here */
+}
+
 static bool runs(const struct sp__runner *runner, const sp_future *future)
 {
     for (; runner != NULL; runner = runner->outer)

@@ -93,6 +93,7 @@ struct sp__watch {
     /* Under the watch lock.  NULL: this is a done callback. */
     void (*notify)(struct sp__watch *watch);
     const void *set; /* whose watch it is: one set watches a future once */
+    bool told;       /* guarded by the watch lock; notify was called: by the completion, or by who came after it */
 };
 /* Let the set be told of the completion; told at once, before this returns, if it is done.  False: the set watches the
    future already. */
@@ -104,7 +105,10 @@ void sp__watch_tell(sp_future *future);
 /* Forget callbacks that will never be called.  pre: nobody holds the future. */
 void sp__watch_drop_callbacks(sp_future *future);
 
+void sp__watch_after_fork(void);
+
 /* ---- await.c ---- */
+void sp__await_after_fork(void);
 /* Is it the future of a task that runs on this stack? */
 bool sp__is_own_future(const sp_future *future);
 /* Wait for one future: SP_OK (done), SP_TIMEOUT, SP_DEADLOCK. */

@@ -4,6 +4,8 @@
    its own to carry.
 
    SPDX-License-Identifier: MIT */
+#include <string.h>
+
 #include "future/future.h"
 #include "os/os.h"
 #include "park/word_lock.h"
@@ -51,6 +53,15 @@ static bool is_watched_by(const sp_future *future, const void *set)
     return false;
 }
 
+/* Under the watch lock.  Who adds a watch to a future that is done tells it; the completion may still be on its way here. */
+static void tell_once(struct sp__watch *watch)
+{
+    if (watch->told)
+        return;
+    watch->told = true;
+    watch->notify(watch);
+}
+
 bool sp__watch_add(sp_future *future, struct sp__watch *watch)
 {
     struct sp__word_lock *lock = lock_of(future);
@@ -59,7 +70,7 @@ bool sp__watch_add(sp_future *future, struct sp__watch *watch)
     if (fresh) {
         sp__list_append(&future->watches, &watch->node);
         if (!announce(future))
-            watch->notify(watch);
+            tell_once(watch);
     }
     sp__word_lock_release(lock);
     return fresh;
@@ -89,7 +100,7 @@ void sp__watch_tell(sp_future *future)
         struct sp__watch *watch = sp__container_of(at, struct sp__watch, node);
         next = at->next;
         if (watch->notify != NULL) {
-            watch->notify(watch); /* stays linked: it tells that the set has this future */
+            tell_once(watch); /* stays linked: it tells that the set has this future */
             continue;
         }
         sp__list_remove(at);
@@ -98,6 +109,11 @@ void sp__watch_tell(sp_future *future)
     sp__word_lock_release(lock);
     for (struct sp__list *at; (at = sp__list_pop_front(&callbacks)) != NULL;)
         call(future, sp__container_of(at, struct callback, watch.node));
+}
+
+void sp__watch_after_fork(void)
+{
+    memset(watch_locks, 0, sizeof watch_locks);
 }
 
 void sp__watch_drop_callbacks(sp_future *future)

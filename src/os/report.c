@@ -42,6 +42,17 @@ static void unlock_hooks(void)
     sp__store_release(&hooks_word, 0);
 }
 
+/* In the child of a fork nobody else holds it. */
+static void free_hooks(void)
+{
+    sp__store_relaxed(&hooks_word, 0); /* relaxed: the child has one thread */
+}
+
+__attribute__((constructor)) static void register_fork_handler(void)
+{
+    (void)sp__os_at_fork_child(free_hooks); /* refused only for want of memory before main */
+}
+
 static void set_text_hook(struct text_hook *hook, void (*fn)(const char *, void *), void *context)
 {
     lock_hooks();

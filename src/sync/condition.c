@@ -75,14 +75,14 @@ static void commit_notify(void *context, size_t woken, bool more)
     count_out(context, woken, more); /* LAST TOUCH: a woken waiter may free the condition */
 }
 
-static void wake(sp_condition *condition, size_t n)
+size_t sp__condition_wake(sp_condition *condition, size_t n)
 {
-    sp__unpark(&(struct sp__wake){ .address = condition,
-                                   .kind = SP__CONDITION,
-                                   .most = n,
-                                   .token = SP__PARK_GRANTED,
-                                   .commit = commit_notify,
-                                   .context = condition });
+    return sp__unpark(&(struct sp__wake){ .address = condition,
+                                          .kind = SP__CONDITION,
+                                          .most = n,
+                                          .token = SP__PARK_GRANTED,
+                                          .commit = commit_notify,
+                                          .context = condition });
 }
 
 static enum sp__parked sleep_on(struct condition_wait *wait, int64_t deadline)
@@ -101,7 +101,8 @@ static bool wait_until(struct condition_wait *wait, int64_t deadline)
 {
     enum sp__parked parked = sleep_on(wait, deadline);
     if (parked == SP__PARK_CHANGED) {
-        wake(wait->condition, 0); /* nobody is woken, but a count left over by a fork is corrected */
+        (void)sp__condition_wake(wait->condition,
+                                 0); /* nobody is woken, but a count left over by a fork is corrected */
         parked = sleep_on(wait, deadline);
     }
     if (parked == SP__PARK_CHANGED) {
@@ -162,12 +163,12 @@ void sp_condition_notify(sp_condition *condition, unsigned n)
 {
     /* acquire: a waiter that is visible by any other means is counted here too */
     if (n > 0 && sp__load_acquire(&condition->sp_word_) != 0)
-        wake(condition, n);
+        (void)sp__condition_wake(condition, n);
 }
 
 void sp_condition_notify_all(sp_condition *condition)
 {
     /* acquire: as in sp_condition_notify */
     if (sp__load_acquire(&condition->sp_word_) != 0)
-        wake(condition, SIZE_MAX);
+        (void)sp__condition_wake(condition, SIZE_MAX);
 }

@@ -1,4 +1,4 @@
-/* A condition's wait with a deadline instead of seconds, for rooms above that wait in a loop.
+/* A condition's wait with a deadline instead of seconds, and a notify that counts; for rooms above.
 
    SPDX-License-Identifier: MIT */
 #ifndef SP_SYNC_CONDITION_H
@@ -8,5 +8,7 @@
 
 /* True: notified.  False: the deadline passed. */
 bool sp__condition_wait_until(sp_condition *condition, sp_lock *lock, int64_t deadline);
+/* Notify up to n waiters.  Returns how many there were: a waiter whose time was up just now is not among them. */
+size_t sp__condition_wake(sp_condition *condition, size_t n);
 
 #endif

@@ -211,6 +211,7 @@ static void after_fork(void) SP__UNCHECKED
     }
     sp__list_init(&drainables);
     sp__unseen_after_fork();
+    sp__excepthook_after_fork();
 }
 
 int sp__registry_prepare(void)

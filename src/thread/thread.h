@@ -86,6 +86,7 @@ void sp__thread_wake_joiners(sp_thread *thread);
 
 /* ---- handle.c ---- */
 void sp__thread_ref_down(sp_thread *thread);
+void sp__excepthook_after_fork(void);
 /* Call the excepthook if the thread failed and nobody saw it. */
 void sp__thread_report(sp_thread *thread);
 

@@ -333,6 +333,29 @@ static void lent_workers_go_when_the_wait_ends(void **state)
     sp_executor_release(pool);
 }
 
+/* ---- idle workers that end against submits that count on them ---- */
+
+static void idle_time_against_submits_and_loans(void **state)
+{
+    (void)state;
+    uint64_t random = test_seed();
+    sp__fault_spurious(random, 50);
+    for (unsigned workers = 1; workers <= 3; workers++) {
+        pool = sp_thread_pool(.max_workers = workers, .idle_seconds = 60e-6);
+        for (long i = test_count(1000); i > 0; i--) {
+            sp_auto(sp_future) top = sp_submit(pool, timed_depth, 3);
+            int reached = 0;
+            assert_int_equal(sp_result(top, &reached, SP_FOREVER), SP_OK);
+            assert_int_equal(reached, 3);
+            for (uint64_t spin = test_random(&random) % 8000; spin > 0; spin--)
+                sp__cpu_relax();
+        }
+        assert_int_equal(sp_shutdown(pool), SP_OK);
+        sp_executor_release(pool);
+    }
+    sp__fault_spurious(0, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_helped_task_has_its_own_errors_and_locks),
         cmocka_unit_test(who_is_no_worker_never_runs_a_task),
         cmocka_unit_test(trees_of_tasks_with_all_kinds_of_waits),
+        cmocka_unit_test(idle_time_against_submits_and_loans),
         cmocka_unit_test(lent_workers_go_when_the_wait_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
