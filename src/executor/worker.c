@@ -54,6 +54,7 @@ static void run_tasks(struct sp__pool *pool)
         if (pool->busy == 0 && pool->queued == 0)
             sp_condition_notify_all(&pool->quiet);
     }
+    pool->workers--; /* in the hold in which it was decided: nobody may count on us any more */
     sp_lock_release(&pool->lock);
 }
 
@@ -66,6 +67,7 @@ static void break_pool(struct sp__pool *pool, sp_error *error)
         pool->broken = true;
         pool->why_broken = error;
     }
+    pool->workers--;
     sp_future *chain = sp__pool_take_queue(pool);
     sp__pool_wake_all_workers(pool);
     sp_lock_release(&pool->lock);
@@ -92,7 +94,6 @@ static void leave(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
     sp_lock_acquire(&pool->lock);
-    pool->workers--;
     worker->has_ended = true;
     sp__list_append(&pool->ended, &worker->link);
     sp_condition_notify_all(&pool->quiet);

@@ -342,7 +342,7 @@ static void idle_time_against_submits_and_loans(void **state)
     sp__fault_spurious(random, 50);
     for (unsigned workers = 1; workers <= 3; workers++) {
         pool = sp_thread_pool(.max_workers = workers, .idle_seconds = 60e-6);
-        for (long i = test_count(1000); i > 0; i--) {
+        for (long i = test_count(300); i > 0; i--) {
             sp_auto(sp_future) top = sp_submit(pool, timed_depth, 3);
             int reached = 0;
             assert_int_equal(sp_result(top, &reached, SP_FOREVER), SP_OK);
