@@ -112,8 +112,8 @@ static void await_workers(struct stages *stages, sp_future *const *workers, unsi
         stop_fail("cannot wait for the workers");
 }
 
-/* Read, and fetch with n workers, until both have ended.  Workers come last: if the system has not so many threads, those
-   that there are do the work. */
+/* Read, and fetch with n workers, until both have ended.  Workers come last: if the system has not so many threads,
+   those that there are do the work. */
 static void read_and_fetch(struct stages *stages, unsigned n, sp_future **workers)
 {
     sp_auto(sp_thread) reader = sp_start_with(SP_THREAD(.name = "reader"), read_orders, stages);

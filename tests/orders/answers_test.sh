@@ -1,11 +1,7 @@
 #!/usr/bin/env bash
 # A payment API that misbehaves must never condemn an order.
 . "$(dirname "$0")/lib.sh"
-: > url
-"$hostile" hits.log > url &
-pids+=($!)
-until_true 30 grep -q ^http url
-url=$(cat url)
+start_hostile
 
 kinds="PAID OTHER HTML TWICE LATIN R401 R302 R404TEXT R404JSON R500 LATER120 LATERDATE"
 kinds+=" ONCE408 ONCE429 ONCEPAST LARGE STALL CLOSE"

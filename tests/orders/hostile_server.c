@@ -39,6 +39,7 @@ static const struct rule rules[] = {
     { "R404JSON", 404, NULL, NULL, "{\"error\":\"no %s here\"}" },
     { "R500", 500, NULL, NULL, PAID },
     { "LATER120", 503, RETRY_AFTER, "120", "later" },
+    { "LATER50", 503, RETRY_AFTER, "50", "later" },
     { "LATERDATE", 429, RETRY_AFTER, "Fri, 01 Jan 2100 00:00:00 GMT", "later" },
     /* the first answer only; then paid */
     { "ONCE408", 408, NULL, NULL, "slow" },

@@ -41,6 +41,15 @@ serve() {
     url=$(cat "$name.url")
 }
 
+# start_hostile: start the server that misbehaves; the paths it is asked for are in hits.log, its URL is in $url.
+start_hostile() {
+    : > hostile.url
+    "$hostile" hits.log > hostile.url &
+    pids+=($!)
+    until_true 30 grep -q ^http hostile.url
+    url=$(cat hostile.url)
+}
+
 # run STATUS ARGS...: run the program to its end; standard output is in `out`, standard error in `err`.
 run() {
     local expected=$1 status=0

@@ -71,21 +71,21 @@ status=0
 wait "$server" || status=$?
 same "status of the server" 0 "$status"
 
-# A run that waits to ask again, up to five seconds or a minute, wakes up too; its order is left, in both modes.
-serve down --latency 0 --fail-rate 1
-order WAIT-1 > one.jsonl
+# A run that waits to ask again, for 50 s here, wakes up too; its order is left, in both modes.
+start_hostile
+order LATER50-1 > one.jsonl
 for mode in threads sequential; do
-    : > down.log
-    "$orders" --api "$url" --mode $mode --retries 100 --db sqlite:wait.db one.jsonl > out 2> err &
+    : > hits.log
+    begin=$SECONDS
+    "$orders" --api "$url" --mode $mode --db sqlite:wait.db one.jsonl > out 2> err &
     run=$!
     pids+=("$run")
-    # After the seventh failure it waits 5 s at most and 2.5 s as a rule.
-    asked_often() { [ "$(wc -l < down.log)" -ge 7 ]; }
-    until_true 60 asked_often
+    until_true 60 grep -q LATER50 hits.log
     kill -INT "$run"
     status=0
     wait "$run" || status=$?
     same "status of a run that waits" 130 "$status"
+    [ $((SECONDS - begin)) -lt 40 ] || fail "it waited to ask again"
     grep -q ', 1 orders are left' err || fail "it does not say that its order is left"
     same "rows of a run that waits" 0 "$(db=wait.db sql 'select count(*) from orders')"
 done
