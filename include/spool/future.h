@@ -32,7 +32,8 @@ typedef enum sp_wait_until { SP_ALL_COMPLETED, SP_FIRST_COMPLETED, SP_FIRST_ERRO
      SP_TIMEOUT      it is not done yet (TimeoutError); sp_future_done() tells this from a task's own SP_TIMEOUT
      SP_CANCELLED    it was cancelled, or the task returned this (CancelledError)
      SP_DEADLOCK     the caller is the task of this future, or waiting would close a cycle of waiting tasks
-     SP_SHUT_DOWN, SP_BROKEN_POOL, SP_OS_ERROR  the pool did not run it: closed; broken; no worker could be started
+     SP_SHUT_DOWN, SP_BROKEN_POOL, SP_OS_ERROR  the pool did not run it: closed, or left behind by a fork; broken; no
+                     worker could be started
      SP_MEMORY_ERROR there was no memory to submit it
      SP_TYPE_ERROR   size is not that of the task's result
      SP_VALUE_ERROR  timeout is NaN, or future is NULL
@@ -76,7 +77,8 @@ SP_API bool sp_cancel_requested(void);
 
 /* Have fn(future, context) called once when the future is done: by the thread that completes it, in the order of
    registration, or here and now if it is done.  The future is lent for the call; fn may release the last other reference,
-   submit, or add callbacks.  If there is no memory to register, this call waits for the future and calls fn itself.
+   submit, or add callbacks.  If there is no memory to register, this call waits for the future and calls fn itself;
+   where it cannot wait, in the future's own task, fn is called before the end.
    Source: Future.add_done_callback. */
 SP_API void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future *future, void *context), void *context);
 
@@ -88,6 +90,7 @@ SP_API void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future 
    Returns SP_OK when the condition is reached, whatever became of the tasks, or
      SP_TIMEOUT       the time was up
      SP_DEADLOCK      the caller is the task of one of them, or waiting would close a cycle of waiting tasks
+     SP_SHUT_DOWN     one of them was left behind by a fork
      SP_VALUE_ERROR   timeout is NaN, or `until` is none of the three
      SP_MEMORY_ERROR  no memory to watch the set (never for SP_ALL_COMPLETED)
    Source: CPython 3.13 concurrent.futures.wait. */
@@ -107,7 +110,7 @@ SP_API sp_completion *sp_as_completed(sp_future *const *futures, size_t n, doubl
 SP_API sp_future *sp_completion_next(sp_completion *completion);
 
 /* Why sp_next() returned NULL: SP_OK, all were given; SP_TIMEOUT; SP_VALUE_ERROR, the timeout was NaN; SP_DEADLOCK, the
-   caller is the task of one that is left; SP_MEMORY_ERROR, the set is NULL. */
+   caller is the task of one that is left; SP_SHUT_DOWN, one was left behind by a fork; SP_MEMORY_ERROR, the set is NULL. */
 SP_API SP_MUST_CHECK sp_status sp_completion_status(const sp_completion *completion);
 
 /* Forget the set; its futures go on. */

@@ -119,6 +119,8 @@ static bool answers_at_once(const sp_future *future, int64_t deadline, sp_status
         *ret_status = SP_OK;
     else if (sp__is_own_future(future))
         *ret_status = SP_DEADLOCK;
+    else if (sp__future_is_lost(future))
+        *ret_status = SP_SHUT_DOWN;
     else if (deadline == SP__PASSED)
         *ret_status = SP_TIMEOUT;
     else

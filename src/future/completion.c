@@ -100,15 +100,21 @@ static bool nothing_arrived(void *context)
     return sp__load_seq_cst(&completion->arrived) == completion->taken;
 }
 
-/* Does a task wait for itself here?  Its own future cannot become done while it waits. */
-static bool has_own_future(const sp_completion *completion)
+/* Is there one that cannot become done while we wait?  SP_DEADLOCK: a task waits for itself.  SP_SHUT_DOWN: it was left
+   behind by a fork. */
+static sp_status find_hopeless(const sp_completion *completion)
 {
-    if (sp__self()->task == NULL)
-        return false;
-    for (size_t i = 0; i < completion->n; i++)
-        if (sp__is_own_future(completion->awaited[i]))
-            return true;
-    return false;
+    const bool in_task = sp__self()->task != NULL;
+    if (!in_task && sp__process_number == 0)
+        return SP_OK; /* the usual case: no need to look */
+    for (size_t i = 0; i < completion->n; i++) {
+        const sp_future *future = completion->awaited[i];
+        if (in_task && sp__is_own_future(future))
+            return SP_DEADLOCK;
+        if (sp__future_is_lost(future) && !sp__future_is_done(future))
+            return SP_SHUT_DOWN;
+    }
+    return SP_OK;
 }
 
 static bool sleep_until_arrival(sp_completion *completion)
@@ -150,10 +156,9 @@ sp_future *sp_completion_next(sp_completion *completion)
         sp_future *future = take_ready(completion);
         if (future != NULL)
             return future;
-        if (has_own_future(completion)) {
-            completion->status = SP_DEADLOCK;
+        completion->status = find_hopeless(completion);
+        if (completion->status != SP_OK)
             return NULL;
-        }
         if (!in_time || sp__deadline_passed(completion->deadline)) {
             completion->status = SP_TIMEOUT;
             return NULL;

@@ -51,6 +51,7 @@ struct sp_future {
     sp_error *error;         /* atomic; written before the terminal state, of a cancelled future when first asked for */
     sp_future *next;         /* the executor's, guarded by its lock: in its queue */
     struct sp__list watches; /* guarded by the watch lock */
+    uint32_t process;        /* set once; sp__process_number of the process in which it was made */
     sp_status status; /* written before the terminal state: how the task ended, also without memory for `error` */
 };
 
@@ -67,6 +68,15 @@ static inline bool sp__future_is_done(const sp_future *future)
 
 void *sp__future_arg_bytes(const sp_future *future);
 void *sp__future_result_bytes(const sp_future *future);
+
+/* Counts forks: a child has another number than its parent. */
+extern uint32_t sp__process_number;
+
+/* Was the future left behind by a fork?  Its pool's workers exist in the parent only; nobody here will complete it. */
+static inline bool sp__future_is_lost(const sp_future *future)
+{
+    return future->owner != NULL && future->process != sp__process_number;
+}
 
 /* ---- state.c ---- */
 /* The immortal future of a submit for which there was no memory. */

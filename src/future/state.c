@@ -8,6 +8,8 @@
 #include "os/os.h"
 #include "park/park.h"
 
+uint32_t sp__process_number; /* changes only in the child of a fork, before it has threads */
+
 static const sp_task no_task = { .struct_size = sizeof no_task, .name = "?", .file = "?" };
 static sp_error no_memory_error = { SP_MEMORY_ERROR, 0, "?", "?", 0, "no memory for the future" };
 sp_future sp__future_no_memory = { .refs = 1,
@@ -37,7 +39,7 @@ sp_future *sp__future_create(const sp_task *task, const void *arg, struct sp__ow
     sp_future *future = sp__os_alloc(result_offset(task) + task->result_size);
     if (future == NULL)
         return NULL;
-    *future = (sp_future){ .refs = 1, .task = task, .owner = owner };
+    *future = (sp_future){ .refs = 1, .task = task, .owner = owner, .process = sp__process_number };
     sp__list_init(&future->watches);
     memcpy(sp__future_arg_bytes(future), arg, task->arg_size);
     memset(sp__future_result_bytes(future), 0, task->result_size); /* drop_result may meet a task that never ran */
@@ -246,6 +248,7 @@ void sp_future_release(sp_future *future)
 
 static void after_fork(void)
 {
+    sp__process_number++;
     sp__watch_after_fork();
     sp__await_after_fork();
 }

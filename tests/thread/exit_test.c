@@ -154,6 +154,10 @@ static int a_forked_child_waits_for_nobody(void)
         /* What was made before is closed; what is made now works. */
         bool closed = sp_join(thread, NULL, SP_FOREVER) == SP_SHUT_DOWN && sp_post(pool, for_ever) == SP_SHUT_DOWN &&
                       sp_shutdown(pool) == SP_OK;
+        sp_auto(sp_completion) set = sp_as_completed(&future, 1, SP_FOREVER);
+        closed = closed && sp_result(future, NULL, SP_FOREVER) == SP_SHUT_DOWN && !sp_future_wait(future, SP_FOREVER) &&
+                 sp_wait(&future, 1, SP_FIRST_COMPLETED, SP_FOREVER) == SP_SHUT_DOWN && sp_next(set) == NULL &&
+                 sp_completion_status(set) == SP_SHUT_DOWN;
         sp_event_set(&leaving);
         own = sp_thread_pool(.max_workers = 2);
         sp_future *later = sp_submit(own, say_later);
