@@ -6,6 +6,9 @@
 #include "base/refcount.h"
 #include "os/os.h"
 
+_Static_assert(sizeof(sp_shutdown_options) == 16 || sizeof(void *) != 8, "programs are compiled against it");
+_Static_assert(sizeof(sp_executor_statistics) == 24, "programs are compiled against it");
+
 static sp_executor *of_drainable(struct sp__drainable *drainable)
 {
     return sp__container_of(drainable, sp_executor, drainable);

@@ -12,6 +12,8 @@
 #include "os/os.h"
 #include "park/runner.h"
 
+_Static_assert(sizeof(sp_map_options) == 24 || sizeof(void *) != 8, "programs are compiled against it");
+
 struct chunk {
     const sp_task *task;
     const unsigned char *inputs;

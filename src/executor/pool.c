@@ -15,6 +15,8 @@
 
 enum { MOST_WORKERS = 1 << 30 }; /* room for loans in the sum; no system has so many threads */
 
+_Static_assert(sizeof(sp_thread_pool_options) == 80 || sizeof(void *) != 8, "programs are compiled against it");
+
 static uint64_t last_pool; /* atomic, relaxed: numbers of unnamed pools */
 
 bool sp__pool_wake_worker(struct sp__pool *pool)

@@ -14,6 +14,8 @@
 #include "queue/store.h"
 #include "sync/condition.h"
 
+_Static_assert(sizeof(sp_queue_options) == 40 || sizeof(void *) != 8, "programs are compiled against it");
+
 struct sp_queue {
     uint32_t refs;            /* atomic */
     size_t maxsize;           /* set once; 0: no bound */

@@ -9,6 +9,8 @@
 #include "park/park.h"
 #include "thread/thread.h"
 
+_Static_assert(sizeof(sp_thread_options) == 32 || sizeof(void *) != 8, "programs are compiled against it");
+
 static uint64_t last_number; /* atomic, relaxed: of unnamed threads */
 
 static struct sp__thread_name *make_name(const char *name, const char *task)
