@@ -1,7 +1,8 @@
-/* How the other headers declare things.  Nothing here is for users, but for two switches:
+/* How the other headers declare things.  Nothing here is for users, but for three switches:
 
    SPOOL_NO_SUGAR       leaves out sugar.h, the macros; C++ does without them always.
    SPOOL_NO_MUST_CHECK  lets a status be ignored without a warning.
+   SPOOL_NO_INLINE      makes every operation of a lock a call.
 
    SPDX-License-Identifier: MIT */
 #ifndef SPOOL_API_H
@@ -28,6 +29,17 @@
 #define SP_MUST_CHECK
 #else
 #define SP_MUST_CHECK __attribute__((warn_unused_result))
+#endif
+
+/* An inline part of a function that the library exports as well: calls of it are replaced, its address is the library's.
+   SPOOL_NO_INLINE leaves these out. */
+#define SP_INLINE_ extern inline __attribute__((gnu_inline))
+
+/* Thread-local, and found without a call.  musl does not let a library that is loaded later have such. */
+#ifdef __GLIBC__
+#define SP_TLS_ __thread __attribute__((tls_model("initial-exec")))
+#else
+#define SP_TLS_ __thread
 #endif
 
 #define SP_PRINTF_(format_index, first) __attribute__((format(printf, format_index, first)))

@@ -1,8 +1,11 @@
 /* Locks.  Ready when all bytes are zero; nothing to destroy; private to the process.
 
    Order: everything before a release happens before everything after the acquire that follows it.
-   Fair enough: a thread that comes by may overtake sleepers.
-   Fork: a lock held by the forking thread is its own in the child.
+   Fairness: a thread that comes by may overtake sleepers, but one that has waited for a millisecond is next.
+   Blocks: a wait spins for up to 50 us, less where that was of no use, never with one CPU; then it sleeps.
+   Signals: a handler that returns does not end a wait.  Nothing here may be called from a handler.
+   Fork: a lock held by the forking thread is its own in the child; waiting for one that another thread held is reported as
+   a deadlock, for its owner does not exist there.
 
    SPDX-License-Identifier: MIT */
 #ifndef SPOOL_LOCK_H
@@ -15,7 +18,7 @@ SP_BEGIN_DECLS_
 /* A mutual exclusion lock: threading.Lock, with an owner.
 
    Do not copy one that is in use.  The word, to help with debugging: 0 free; bits 0-61 the id of the owner, never reused;
-   bit 63 somebody may sleep for it; bit 62 reserved. */
+   bit 62 the next release is for a waiter that has waited long; bit 63 somebody may sleep for it. */
 typedef struct sp_lock {
     uint64_t sp_word_;
 } sp_lock;
@@ -27,7 +30,8 @@ typedef struct sp_rlock {
 } sp_rlock;
 
 /* Acquire the lock, waiting as long as it takes.
-   Acquiring a lock that the caller holds is reported through sp_set_deadlock_hook(), then the process aborts.
+   Acquiring a lock that the caller holds is reported through sp_set_deadlock_hook(), then the process aborts; so is a wait
+   that closes a cycle of threads which wait for each other's locks, ends, or results.
    Blocks: yes.  Source: CPython 3.13 threading.Lock.acquire. */
 SP_API void sp_lock_acquire(sp_lock *lock);
 
@@ -53,6 +57,62 @@ SP_API void sp_rlock_release(sp_rlock *lock);
 SP_API bool sp_rlock_locked(const sp_rlock *lock);
 /* Does the caller hold it? */
 SP_API bool sp_rlock_is_owned(const sp_rlock *lock);
+
+/* ---- The inline part.  It knows two values of a word, 0 and exactly one's own id, and leaves the rest to the library. ---- */
+
+/* The id of what runs on this thread; 0 until its first call of the library. */
+extern SP_API SP_TLS_ uint64_t sp_self_id_;
+/* What the inline part leaves to the library. */
+SP_API void sp_lock_acquire_(sp_lock *lock);
+SP_API void sp_lock_release_(sp_lock *lock);
+SP_API void sp_rlock_acquire_(sp_rlock *lock);
+SP_API void sp_rlock_release_(sp_rlock *lock);
+
+#ifndef SPOOL_NO_INLINE
+
+SP_INLINE_ void sp_lock_acquire(sp_lock *lock)
+{
+    uint64_t expected = 0, self = sp_self_id_;
+    /* acquire: pairs with the release of the last owner; its section happens before ours */
+    if (self == 0 || !__atomic_compare_exchange_n(&lock->sp_word_, &expected, self, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        sp_lock_acquire_(lock);
+}
+
+SP_INLINE_ void sp_lock_release(sp_lock *lock)
+{
+    uint64_t self = sp_self_id_;
+    /* release: pairs with the acquire of the next owner.  LAST TOUCH: it may free the lock. */
+    if (self == 0 || !__atomic_compare_exchange_n(&lock->sp_word_, &self, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        sp_lock_release_(lock);
+}
+
+SP_INLINE_ void sp_rlock_acquire(sp_rlock *lock)
+{
+    uint64_t found = 0, self = sp_self_id_;
+    /* relaxed: only the owner stores its own id, hence whoever reads it is the owner */
+    if (self != 0 && __atomic_load_n(&lock->sp_word_, __ATOMIC_RELAXED) == self && lock->sp_depth_ != UINT32_MAX)
+        lock->sp_depth_++;
+    /* acquire: as in sp_lock_acquire */
+    else if (self != 0 &&
+             __atomic_compare_exchange_n(&lock->sp_word_, &found, self, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        lock->sp_depth_ = 1;
+    else
+        sp_rlock_acquire_(lock);
+}
+
+SP_INLINE_ void sp_rlock_release(sp_rlock *lock)
+{
+    uint64_t self = sp_self_id_;
+    /* relaxed: as in sp_rlock_acquire */
+    if (self != 0 && __atomic_load_n(&lock->sp_word_, __ATOMIC_RELAXED) == self && lock->sp_depth_ > 1)
+        lock->sp_depth_--;
+    /* release: as in sp_lock_release; one level is left, or the word is not just our id and this fails */
+    else if (self == 0 ||
+             !__atomic_compare_exchange_n(&lock->sp_word_, &self, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        sp_rlock_release_(lock);
+}
+
+#endif
 
 SP_END_DECLS_
 #endif

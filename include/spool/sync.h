@@ -75,6 +75,39 @@ SP_API void sp_condition_notify(sp_condition *condition, unsigned n);
 /* Wake all waiters. */
 SP_API void sp_condition_notify_all(sp_condition *condition);
 
+/* A meeting point for so many threads.  SP_BARRIER(4), or SP_BARRIER_ACTION(4, fn, context): `fn` is called by the last to
+   arrive, before anyone leaves; when it returns false the barrier is broken.  It must not wait for its own barrier. */
+typedef struct sp_barrier {
+    uint64_t sp_word_;
+    uint32_t sp_parties_, sp_process_;
+    bool (*sp_action_)(void *context);
+    void *sp_context_;
+} sp_barrier;
+#define SP_BARRIER(n) SP_BARRIER_ACTION(n, NULL, NULL)
+#define SP_BARRIER_ACTION(n, fn, context) { 0, (uint32_t)(n), 0, (fn), (context) }
+
+/* Wait until as many have arrived as the barrier wants, then go on together; it is ready for the next round at once.
+
+   *ret_index, unless NULL, is 0 for the first to arrive and so on: exactly one has 0.
+
+   Returns SP_OK, or
+     SP_TIMEOUT         the others did not come within `timeout` seconds: the barrier is broken (BrokenBarrierError)
+     SP_BROKEN_BARRIER  it was broken or reset, before or during the wait: by abort, by another's time-out, by its action
+                        (BrokenBarrierError)
+     SP_VALUE_ERROR     timeout is NaN; it is for nobody, all bytes zero (ValueError)
+   Order: what each did before its wait happens before the action and before every return with SP_OK.
+   Ownership: who returns with SP_OK may free it when the others are known to have arrived; they do not touch it any more.
+   Blocks: yes.  Fork: in the child a barrier that somebody waited for is broken.  Source: CPython 3.13 threading.Barrier. */
+SP_API SP_MUST_CHECK sp_status sp_barrier_wait(sp_barrier *barrier, unsigned *ret_index, double timeout);
+/* Make it as new.  Who waits gets SP_BROKEN_BARRIER. */
+SP_API void sp_barrier_reset(sp_barrier *barrier);
+/* Break it until the next reset.  Who waits gets SP_BROKEN_BARRIER. */
+SP_API void sp_barrier_abort(sp_barrier *barrier);
+/* How many wait; old when it arrives. */
+SP_API unsigned sp_barrier_n_waiting(const sp_barrier *barrier);
+/* Is it broken? */
+SP_API bool sp_barrier_broken(const sp_barrier *barrier);
+
 /* Something that is done once.  All bytes zero: not yet. */
 typedef struct sp_once {
     uint64_t sp_word_;

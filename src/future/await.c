@@ -7,81 +7,26 @@
    SPDX-License-Identifier: MIT */
 #include "future/future.h"
 #include "park/park.h"
-#include "park/word_lock.h"
+#include "park/wait_graph.h"
 
 enum { STACK_TO_HELP = 64 * 1024 }; /* bytes that must be left to run a task on this stack */
 
-/* A wait without a limit, published while its thread sleeps. */
-struct edge {
-    struct sp__list link;            /* guarded by edge_lock */
-    const struct sp__runner *waiter; /* asleep while the edge is linked */
-    const sp_future *awaited;        /* kept by the waiter's caller */
-};
-
-static struct sp__word_lock edge_lock;
-static struct sp__list edges SP__GUARDED_BY(edge_lock) = { &edges, &edges };
-
-void sp__await_after_fork(void) SP__UNCHECKED
+bool sp__is_own_future(const sp_future *future)
 {
-    edge_lock = (struct sp__word_lock){ 0 };
-    sp__list_init(&edges); /* who waited does not exist here */
-}
-
-static bool runs(const struct sp__runner *runner, const sp_future *future)
-{
-    for (; runner != NULL; runner = runner->outer)
+    for (const struct sp__runner *runner = sp__self(); runner != NULL; runner = runner->outer)
         if (runner->task == future)
             return true;
     return false;
 }
 
-bool sp__is_own_future(const sp_future *future)
+/* Who runs the task of the future; 0: nobody yet, or not any more. */
+static uint64_t runner_of(const void *object)
 {
-    return runs(sp__self(), future);
-}
-
-/* What the task of `future` waits for, or NULL when it does not wait. */
-static const sp_future *awaited_by(const sp_future *future) SP__REQUIRES(edge_lock)
-{
-    for (const struct sp__list *at = edges.next; at != &edges; at = at->next) {
-        const struct edge *edge = sp__container_of(at, const struct edge, link);
-        if (runs(edge->waiter, future))
-            return sp__future_is_done(edge->awaited) ? NULL : edge->awaited;
-    }
-    return NULL;
-}
-
-static bool closes_cycle(const struct edge *own) SP__REQUIRES(edge_lock)
-{
-    const sp_future *at = own->awaited, *slow = at;
-    for (bool odd = false; at != NULL; odd = !odd) {
-        if (runs(own->waiter, at))
-            return true;
-        at = awaited_by(at);
-        if (odd && slow != NULL)
-            slow = awaited_by(slow);
-        if (at != NULL && at == slow)
-            return false; /* a cycle of others; one of them was told */
-    }
-    return false;
-}
-
-/* False: the wait would close a cycle of waiting tasks. */
-static bool publish(struct edge *edge)
-{
-    sp__word_lock_acquire(&edge_lock);
-    bool ends = !closes_cycle(edge);
-    if (ends)
-        sp__list_append(&edges, &edge->link);
-    sp__word_lock_release(&edge_lock);
-    return ends;
-}
-
-static void withdraw(struct edge *edge)
-{
-    sp__word_lock_acquire(&edge_lock);
-    sp__list_remove(&edge->link);
-    sp__word_lock_release(&edge_lock);
+    const sp_future *future = object;
+    if (sp__future_is_done(future))
+        return 0;
+    /* relaxed: a runner that waits has stored it before it published its wait */
+    return sp__load_relaxed(&future->runner);
 }
 
 static bool not_done(void *context)
@@ -133,14 +78,15 @@ sp_status sp__await_asleep(sp_future *future, int64_t deadline)
     sp_status status;
     if (answers_at_once(future, deadline, &status))
         return status;
-    const struct sp__runner *self = sp__self();
-    if (deadline != SP__NEVER || self->task == NULL)
+    if (deadline != SP__NEVER)
         return sleep_until_done(future, deadline) ? SP_OK : SP_TIMEOUT;
-    struct edge edge = { .waiter = self, .awaited = future };
-    if (!publish(&edge))
+    struct sp__edge edge = {
+        .does = "waits for the future", .object = future, .owner = runner_of, .may_be_refused = true
+    };
+    if (!sp__edge_publish(&edge))
         return SP_DEADLOCK;
     (void)sleep_until_done(future, SP__NEVER);
-    withdraw(&edge);
+    sp__edge_withdraw(&edge);
     return SP_OK;
 }
 

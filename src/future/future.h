@@ -51,6 +51,7 @@ struct sp_future {
     sp_error *error;         /* atomic; written before the terminal state, of a cancelled future when first asked for */
     sp_future *next;         /* the executor's, guarded by its lock: in its queue */
     struct sp__list watches; /* guarded by the watch lock */
+    uint64_t runner;         /* atomic; id of who runs the task; 0: nobody yet.  Stored by the runner itself */
     uint32_t process;        /* set once; sp__process_number of the process in which it was made */
     sp_status status; /* written before the terminal state: how the task ended, also without memory for `error` */
 };
@@ -68,9 +69,6 @@ static inline bool sp__future_is_done(const sp_future *future)
 
 void *sp__future_arg_bytes(const sp_future *future);
 void *sp__future_result_bytes(const sp_future *future);
-
-/* Counts forks: a child has another number than its parent. */
-extern uint32_t sp__process_number;
 
 /* Was the future left behind by a fork?  Its pool's workers exist in the parent only; nobody here will complete it. */
 static inline bool sp__future_is_lost(const sp_future *future)
@@ -118,7 +116,6 @@ void sp__watch_drop_callbacks(sp_future *future);
 void sp__watch_after_fork(void);
 
 /* ---- await.c ---- */
-void sp__await_after_fork(void);
 /* Is it the future of a task that runs on this stack? */
 bool sp__is_own_future(const sp_future *future);
 /* Wait for one future: SP_OK (done), SP_TIMEOUT, SP_DEADLOCK. */

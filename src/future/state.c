@@ -8,8 +8,6 @@
 #include "os/os.h"
 #include "park/park.h"
 
-uint32_t sp__process_number; /* changes only in the child of a fork, before it has threads */
-
 static const sp_task no_task = { .struct_size = sizeof no_task, .name = "?", .file = "?" };
 static sp_error no_memory_error = { SP_MEMORY_ERROR, 0, "?", "?", 0, "no memory for the future" };
 sp_future sp__future_no_memory = { .refs = 1,
@@ -104,6 +102,7 @@ static void complete_failed(sp_future *future, enum sp__phase from, sp_status st
 void sp__future_run(sp_future *future)
 {
     sp_error *error = NULL;
+    sp__store_relaxed(&future->runner, sp__self_id()); /* relaxed: for the graph of waits, see runner_of in await.c */
     sp_status status = sp__task_run(future->task, future, &future->state, sp__future_arg_bytes(future),
                                     sp__future_result_bytes(future), &error);
     if (status == SP_OK)
@@ -248,9 +247,7 @@ void sp_future_release(sp_future *future)
 
 static void after_fork(void)
 {
-    sp__process_number++;
     sp__watch_after_fork();
-    sp__await_after_fork();
 }
 
 __attribute__((constructor)) static void register_fork_handler(void)

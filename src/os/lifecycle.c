@@ -19,6 +19,21 @@ int sp__os_at_fork_child(void (*handler)(void))
     return sp__fault_now() ? ENOMEM : pthread_atfork(NULL, NULL, handler);
 }
 
+static pthread_key_t end_key; /* set once, before main */
+static bool have_key;         /* set once, before main */
+
+void sp__os_set_thread_end_handler(void (*handler)(void *argument))
+{
+    have_key = pthread_key_create(&end_key, handler) == 0;
+}
+
+int sp__os_at_thread_end(void *argument)
+{
+    if (!have_key)
+        return EAGAIN;
+    return sp__fault_now() ? ENOMEM : pthread_setspecific(end_key, argument);
+}
+
 void sp__os_yield(void)
 {
     sched_yield();

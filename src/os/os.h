@@ -65,6 +65,11 @@ char *sp__os_read_file(const char *path);
 int sp__os_at_exit(void (*handler)(void));
 /* `handler` runs in the child of every fork, before fork returns there. */
 int sp__os_at_fork_child(void (*handler)(void));
+/* Who is called at the end of threads that ask for it.  Once, before main. */
+void sp__os_set_thread_end_handler(void (*handler)(void *argument));
+/* Call the handler with this argument when the calling thread ends; again for a thread that asks again while it ends.  The
+   last argument counts, NULL is none.  An errno value. */
+int sp__os_at_thread_end(void *argument);
 void sp__os_yield(void);
 
 /* ---- report.c ---- */

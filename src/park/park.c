@@ -8,15 +8,17 @@
 
 #include "base/list.h"
 #include "park/deadline.h"
+#include "park/spin.h"
 #include "park/word_lock.h"
 
 enum { BUCKETS = 1024, CACHE_LINE = 64 };
 
 /* The life of a sleeper's record, on the sleeper's stack:
-   WAITING and queued      linked in its bucket
-   WAITING and not queued  unlinked by a waker that is about to store WOKEN
-   WOKEN                   the waker is done with the record; `token` is readable */
-enum { WAITING = 0, WOKEN = 1 };
+   WAITING   its thread is awake: it spins, or is about to sleep
+   ASLEEP    its thread sleeps on `state`, or is about to
+   WOKEN     the waker is done with the record; `token` is readable
+   In the first two: queued, it is linked in its bucket; not queued, a waker has unlinked it and is about to store WOKEN. */
+enum { WAITING = 0, ASLEEP = 1, WOKEN = 2 };
 
 struct sleeper {
     struct sp__list node;  /* guarded by the bucket lock while queued; by the waker between unlinking and WOKEN */
@@ -24,7 +26,7 @@ struct sleeper {
     enum sp__kind kind;    /* set once before the record is linked */
     bool queued;           /* guarded by the bucket lock */
     enum sp__parked token; /* written under the bucket lock, published by `state` */
-    uint32_t state;        /* atomic, futex word: WAITING or WOKEN */
+    uint32_t state;        /* atomic, futex word: WAITING, ASLEEP or WOKEN */
 };
 
 struct bucket {
@@ -86,12 +88,16 @@ static bool enqueue(struct sleeper *self, const struct sp__wait *wait)
     return stays;
 }
 
-/* At the deadline: leave the list, unless a waker was first.  True: this sleep ends without a token. */
-static bool withdraw(struct sleeper *self, const struct sp__wait *wait)
+enum withdrawal { WITHDRAWN, BEING_WOKEN, MUST_STAY };
+
+/* At the deadline: leave the list, unless a waker was first or will be. */
+static enum withdrawal withdraw(struct sleeper *self, const struct sp__wait *wait)
 {
     struct bucket *bucket = lock_bucket(wait->address);
-    bool withdrawn = self->queued;
-    if (withdrawn) {
+    enum withdrawal result = BEING_WOKEN;
+    if (self->queued)
+        result = wait->may_give_up == NULL || wait->may_give_up(wait->context) ? WITHDRAWN : MUST_STAY;
+    if (result == WITHDRAWN) {
         self->queued = false;
         sp__list_remove(&self->node);
         sp__sub_relaxed(&bucket->sleepers, 1); /* relaxed: as in enqueue */
@@ -99,19 +105,39 @@ static bool withdraw(struct sleeper *self, const struct sp__wait *wait)
             wait->on_timeout(wait->context, anyone(bucket, wait->address, wait->kind));
     }
     unlock_bucket(bucket);
-    return withdrawn;
+    return result;
+}
+
+/* Watch the state for a while.  True: woken. */
+static bool spin_until_woken(struct sleeper *self)
+{
+    struct sp__spin spin = SP__SPIN;
+    do {
+        /* acquire: pairs with the exchange in wake_all; token and all that the waker did are visible */
+        if (sp__load_acquire(&self->state) == WOKEN) {
+            sp__spin_paid(&spin);
+            return true;
+        }
+    } while (sp__spin(&spin));
+    return false;
 }
 
 static enum sp__parked sleep_until_woken(struct sleeper *self, const struct sp__wait *wait)
 {
     int64_t deadline = wait->deadline;
-    /* acquire: pairs with the release in wake_all; token and all that the waker did are visible */
-    while (sp__load_acquire(&self->state) == WAITING) {
-        if (sp__os_futex_wait(&self->state, WAITING, deadline) != ETIMEDOUT)
+    uint32_t seen = WAITING;
+    if (!wait->spun && spin_until_woken(self))
+        return self->token;
+    /* acq_rel: and acquire when it fails; pairs with the exchange in wake_all, as above */
+    if (!sp__cas_acq_rel(&self->state, &seen, ASLEEP))
+        return self->token;
+    /* acquire: as above */
+    while (sp__load_acquire(&self->state) == ASLEEP) {
+        if (sp__os_futex_wait(&self->state, ASLEEP, deadline) != ETIMEDOUT)
             continue;
-        if (withdraw(self, wait))
+        if (withdraw(self, wait) == WITHDRAWN)
             return SP__PARK_TIMEOUT;
-        deadline = SP__NEVER; /* a waker has unlinked us: its store is all that is left to wait for */
+        deadline = SP__NEVER; /* a waker's store is all that is left to wait for */
     }
     return self->token;
 }
@@ -137,14 +163,14 @@ enum sp__parked sp__park(const struct sp__wait *wait)
 static size_t unlink_matching(struct bucket *bucket, const struct sp__wake *wake, struct sp__list *woken,
                               bool *ret_more)
 {
-    size_t count = 0;
+    size_t count = 0, most = wake->decide != NULL ? wake->decide(wake->context) : wake->most;
     *ret_more = false;
     for (struct sp__list *at = bucket->list.next, *next; at != &bucket->list; at = next) {
         struct sleeper *other = sp__container_of(at, struct sleeper, node);
         next = at->next;
         if (other->address != wake->address || other->kind != wake->kind)
             continue;
-        if (count == wake->most) {
+        if (count == most) {
             *ret_more = true;
             break;
         }
@@ -165,9 +191,9 @@ static void wake_all(struct sp__list *woken)
         struct sleeper *other = sp__container_of(at, struct sleeper, node);
         at = at->next; /* before the store: afterwards the record is gone */
         uint32_t *word = &other->state;
-        /* release: publishes token; pairs with the acquire in sleep_until_woken.  LAST TOUCH of the record. */
-        sp__store_release(word, WOKEN);
-        sp__os_futex_wake(word, 1);
+        /* acq_rel: publishes token; pairs with the acquires of the sleeper.  LAST TOUCH of the record. */
+        if (sp__exchange_acq_rel(word, WOKEN) == ASLEEP)
+            sp__os_futex_wake(word, 1);
     }
 }
 

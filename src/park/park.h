@@ -15,10 +15,17 @@
 enum sp__kind {
     SP__SLEEP,
     SP__LOCK,
+    SP__LOCK_HEIR,
     SP__SEMAPHORE,
     SP__EVENT,
     SP__CONDITION,
     SP__ONCE,
+    SP__BARRIER,
+    SP__BARRIER_GATE,
+    SP__QUEUE_PUT,
+    SP__QUEUE_GET,
+    SP__QUEUE_JOIN,
+    SP__TIMER,
     SP__THREAD_END,
     SP__FUTURE,
     SP__COMPLETION
@@ -35,14 +42,19 @@ struct sp__wait {
     /* Under the bucket lock, when this sleeper gave up at its deadline; `more`: others of (address, kind) still sleep.
        Optional. */
     void (*on_timeout)(void *context, bool more);
+    /* Under the bucket lock, at the deadline: may this sleeper give up?  False: what it waits for is decided, and it will be
+       woken soon.  Optional: it may. */
+    bool (*may_give_up)(void *context);
     void *context;
     int64_t deadline; /* see deadline.h */
+    bool spun;        /* the caller has spun before, or wants no spin */
 };
 
 enum sp__parked {
     SP__PARK_CHANGED = 1, /* must_wait said no */
     SP__PARK_RECHECK,     /* woken: look at the word again */
     SP__PARK_GRANTED,     /* woken, and what was waited for is the caller's */
+    SP__PARK_REFUSED,     /* woken, and what was waited for will not come */
     SP__PARK_TIMEOUT      /* the deadline passed and nothing was granted */
 };
 
@@ -53,7 +65,10 @@ struct sp__wake {
     const void *address;
     enum sp__kind kind;
     size_t most;           /* wake up to so many, longest sleeper first */
-    enum sp__parked token; /* SP__PARK_RECHECK or SP__PARK_GRANTED */
+    enum sp__parked token; /* SP__PARK_RECHECK, SP__PARK_GRANTED or SP__PARK_REFUSED */
+    /* Under the bucket lock, before anything is unlinked: wake so many instead of `most`; may change the object.
+       Optional. */
+    size_t (*decide)(void *context);
     /* Under the bucket lock, after the sleepers are unlinked and before any of them runs: the last store to the object.
        `more`: others of (address, kind) still sleep.  Optional. */
     void (*commit)(void *context, size_t woken, bool more);

@@ -6,56 +6,125 @@
 #include <stddef.h>
 
 #include "base/atomic.h"
+#include "os/os.h"
+#include "park/wait_graph.h"
 
-static uint64_t last_id; /* atomic, relaxed: ids need to differ, nothing more */
+SP_API SP_TLS_ uint64_t sp_self_id_; /* the id of `current`, for the inline part of the locks */
+uint32_t sp__process_number;         /* changes only in the child of a fork, before it has threads */
+void (*sp__foreign_thread_ends)(struct sp__runner *runner);
+
+static uint64_t last_number; /* atomic, relaxed: ids need to differ, nothing more */
 static _Thread_local struct sp__runner *current;
 static _Thread_local struct sp__runner foreign; /* of a thread that the library did not start */
 
-static uint64_t fresh_id(void)
+/* 61 bits last for 73 years at one a nanosecond. */
+static uint64_t fresh_id(bool of_thread)
 {
-    /* relaxed: see last_id.  62 bits last for 146 years at one id a nanosecond. */
-    return sp__add_relaxed(&last_id, 1) + 1;
+    /* relaxed: see last_number */
+    return (sp__add_relaxed(&last_number, 1) + 1) * 2 + (of_thread ? 1 : 0);
+}
+
+static void set_current(struct sp__runner *runner)
+{
+    current = runner;
+    sp_self_id_ = runner != NULL ? runner->id : 0;
 }
 
 void sp__runner_init(struct sp__runner *runner, const char *name)
 {
-    *runner = (struct sp__runner){ .id = fresh_id(), .name = name };
+    *runner = (struct sp__runner){ .id = fresh_id(true), .name = name };
+    sp__graph_add(runner);
+}
+
+void sp__runner_forget(struct sp__runner *runner)
+{
+    sp__graph_remove(runner);
 }
 
 void sp__runner_adopt(struct sp__runner *runner)
 {
-    current = runner;
+    set_current(runner);
+}
+
+void sp__runner_leave(void)
+{
+    sp__graph_remove(current);
+    set_current(NULL);
+}
+
+static void foreign_ends(void *runner)
+{
+    if (sp__foreign_thread_ends != NULL)
+        sp__foreign_thread_ends(runner);
+    sp__runner_leave();
+}
+
+/* Without notice of its end a thread cannot be told from one that has ended: its id then is of the other kind. */
+static void init_foreign(void)
+{
+    foreign = (struct sp__runner){ .name = "foreign thread" };
+    bool told = sp__os_at_thread_end(&foreign) == 0;
+    foreign.id = fresh_id(told);
+    set_current(&foreign);
+    if (told)
+        sp__graph_add(&foreign);
 }
 
 struct sp__runner *sp__self(void)
 {
-    if (current == NULL) {
-        sp__runner_init(&foreign, "foreign thread");
-        current = &foreign;
-    }
+    if (current == NULL)
+        init_foreign();
     return current;
 }
 
 void sp__runner_push(struct sp__runner *runner, const char *name)
 {
     struct sp__runner *outer = sp__self();
-    sp__runner_init(runner, name);
-    runner->outer = outer;
-    runner->hooks = outer->hooks;
-    runner->pool = outer->pool;
-    runner->stack_bottom = outer->stack_bottom;
-    current = runner;
+    *runner = (struct sp__runner){ .id = fresh_id(false),
+                                   .name = name,
+                                   .outer = outer,
+                                   .hooks = outer->hooks,
+                                   .pool = outer->pool,
+                                   .thread = outer->thread,
+                                   .stack_bottom = outer->stack_bottom };
+    set_current(runner);
 }
 
 void sp__runner_pop(struct sp__runner *runner)
 {
-    current = runner->outer;
+    set_current(runner->outer);
 }
 
-int sp__runner_on_stack(uint64_t id)
+bool sp__runner_on_stack(uint64_t id)
 {
     for (const struct sp__runner *r = sp__self(); r != NULL; r = r->outer)
         if (r->id == id)
-            return 1;
-    return 0;
+            return true;
+    return false;
+}
+
+const char *sp__runner_name(const struct sp__runner *runner)
+{
+    /* acquire: pairs with the release in sp__runner_set_name */
+    return sp__load_acquire(&runner->name);
+}
+
+void sp__runner_set_name(struct sp__runner *runner, const char *name)
+{
+    /* release: publishes the text; pairs with the acquire in sp__runner_name */
+    sp__store_release(&runner->name, name);
+}
+
+/* Before any other handler for the child of a fork: they ask for the number. */
+static void after_fork(void)
+{
+    sp__process_number++;
+    /* relaxed: the child has one thread */
+    sp__graph_after_fork(current, sp__load_relaxed(&last_number) * 2 + 1);
+}
+
+__attribute__((constructor)) static void register_handlers(void)
+{
+    sp__os_set_thread_end_handler(foreign_ends);
+    (void)sp__os_at_fork_child(after_fork); /* refused only for want of memory before main */
 }

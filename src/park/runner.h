@@ -2,13 +2,16 @@
 
    Each thread that calls the library has a current runner; a helped task pushes one of its own, with its own id and
    error record, so that a lock which the task takes is the task's and not the waiting worker's.  All fields belong to
-   the running thread alone.
+   the running thread alone, but for those that say otherwise.
 
    SPDX-License-Identifier: MIT */
 #ifndef SP_PARK_RUNNER_H
 #define SP_PARK_RUNNER_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include <spool/lock.h>
 
 /* Run around everything that may sleep, by the thread that sleeps.  A GIL is given up and taken back here. */
 struct sp__block_hooks {
@@ -17,30 +20,59 @@ struct sp__block_hooks {
     void *context;
 };
 
+struct sp__edge;
 struct sp__error_box;
 
 struct sp__runner {
     uint64_t id;                         /* never reused, never 0; what a lock word names as its owner */
-    const char *name;                    /* of the thread or the task, for reports; never NULL */
+    const char *name;                    /* atomic; of the thread or the task, for reports; never NULL */
     struct sp__runner *outer;            /* the runner on whose stack this one runs, or NULL */
     struct sp__error_box *raised;        /* what the last sp_raise said, or NULL; see task/ */
     const struct sp__block_hooks *hooks; /* or NULL */
     const void *task;                    /* identity of the task that runs (its future or thread), or NULL */
     const uint32_t *cancel_word;         /* the state word of that task's future, or NULL */
     const void *pool;                    /* the executor whose worker this is, or NULL */
-    uintptr_t stack_bottom;              /* lowest address of this stack; 0: unknown */
+    void *thread;                  /* its handle, see thread/; NULL: a thread of somebody else's, not asked for yet */
+    uintptr_t stack_bottom;        /* lowest address of this stack; 0: unknown */
+    struct sp__runner *next_alive; /* guarded by the graph's lock; of a thread: others with a like id */
+    const struct sp__edge *edge;   /* guarded by the graph's lock; of a thread: what it waits for, or NULL */
 };
 
-/* The runner of the calling thread; a thread that the library did not start gets one on first use. */
+/* Counts forks: a child has another number than its parent. */
+extern uint32_t sp__process_number;
+
+/* The runner of the calling thread; a thread that the library did not start gets one on first use, and loses it when it
+   ends. */
 struct sp__runner *sp__self(void);
+/* Its id: a load for all but the first call of a thread that the library did not start. */
+static inline uint64_t sp__self_id(void)
+{
+    uint64_t id = sp_self_id_;
+    return id != 0 ? id : sp__self()->id;
+}
 /* Give *runner a fresh id and make it the current one, inside the current one. */
 void sp__runner_push(struct sp__runner *runner, const char *name);
 void sp__runner_pop(struct sp__runner *runner);
 /* Give *runner a fresh id and a name: a thread's, by whoever starts it, so that its id is known before it runs. */
 void sp__runner_init(struct sp__runner *runner, const char *name);
-/* Make *runner that of the calling thread, at the thread's start; NULL at its end. */
+/* The thread of that runner was not started after all. */
+void sp__runner_forget(struct sp__runner *runner);
+/* Make *runner that of the calling thread, at the thread's start. */
 void sp__runner_adopt(struct sp__runner *runner);
+/* The calling thread ends: what it calls from now on is on the account of a fresh runner. */
+void sp__runner_leave(void);
 /* Does `id` name the current runner or one that waits below it on this stack? */
-int sp__runner_on_stack(uint64_t id);
+bool sp__runner_on_stack(uint64_t id);
+/* Ids of threads are odd, ids of what runs inside a thread's waiting task are even. */
+static inline bool sp__is_thread_id(uint64_t id)
+{
+    return id & 1;
+}
+const char *sp__runner_name(const struct sp__runner *runner);
+void sp__runner_set_name(struct sp__runner *runner, const char *name);
+
+/* Called in every thread that the library did not start but that called it, when that thread ends.  Set once, by thread/,
+   before there is such a thread. */
+extern void (*sp__foreign_thread_ends)(struct sp__runner *runner);
 
 #endif

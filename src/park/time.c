@@ -38,7 +38,8 @@ void sp_sleep(double seconds)
         return;
     }
     char here; /* an address that is nobody else's */
-    sp__park(&(struct sp__wait){ .address = &here, .kind = SP__SLEEP, .must_wait = always, .deadline = deadline });
+    sp__park(&(struct sp__wait){
+        .address = &here, .kind = SP__SLEEP, .must_wait = always, .deadline = deadline, .spun = true });
 }
 
 double sp_monotonic(void)

@@ -6,6 +6,7 @@
 #include "base/atomic.h"
 #include "park/deadline.h"
 #include "park/park.h"
+#include "park/spin.h"
 
 _Static_assert(sizeof(sp_event) == 8, "programs are compiled against it");
 
@@ -48,6 +49,19 @@ static bool not_set_since(void *context)
     return sp__load_seq_cst(&wait->event->sp_word_) == wait->before;
 }
 
+/* Spin until it is set.  False: it was not. */
+static bool set_soon(const struct event_wait *wait)
+{
+    struct sp__spin spin = SP__SPIN;
+    while (sp__spin(&spin))
+        /* acquire: pairs with the change in sp_event_set */
+        if (sp__load_acquire(&wait->event->sp_word_) != wait->before) {
+            sp__spin_paid(&spin);
+            return true;
+        }
+    return false;
+}
+
 bool sp_event_wait(sp_event *event, double timeout)
 {
     /* acquire: pairs with the change in sp_event_set */
@@ -55,9 +69,15 @@ bool sp_event_wait(sp_event *event, double timeout)
     if (wait.before & SET)
         return true;
     int64_t deadline = sp__deadline(timeout);
+    if (deadline != SP__PASSED && set_soon(&wait))
+        return true;
     while (deadline != SP__PASSED) {
-        enum sp__parked parked = sp__park(&(struct sp__wait){
-            .address = event, .kind = SP__EVENT, .must_wait = not_set_since, .context = &wait, .deadline = deadline });
+        enum sp__parked parked = sp__park(&(struct sp__wait){ .address = event,
+                                                              .kind = SP__EVENT,
+                                                              .must_wait = not_set_since,
+                                                              .context = &wait,
+                                                              .deadline = deadline,
+                                                              .spun = true });
         /* acquire: pairs with the change in sp_event_set; a set may come with the time-out, then it counts */
         if (sp__load_acquire(&event->sp_word_) != wait.before)
             return true;

@@ -1,16 +1,63 @@
-/* The slow paths of lock and reentrant lock.
+/* The slow paths of lock and reentrant lock: what lock_protocol.h needs to wait, and nothing of the protocol itself.
 
    SPDX-License-Identifier: MIT */
 #include "sync/lock_word.h"
 
 #include <inttypes.h>
 
-struct attempt {
-    uint64_t *word;
-    uint64_t seen; /* the word with which we want to sleep: owned, PARKED */
+#include "park/spin.h"
+#include "park/wait_graph.h"
+
+typedef uint64_t sp__lock_word;
+
+enum {
+    STARVING = 1000000, /* nanoseconds of waiting after which a contender becomes the heir */
+    PATIENCE = 100000   /* nanoseconds that a lock may be free for an heir that does not come */
 };
 
-static bool still_owned(void *context)
+struct sp__lock_env {
+    int64_t deadline;
+    int64_t since;        /* of the first sleep; 0: none yet */
+    int64_t reserved;     /* since when we see the lock free for an heir; 0: we do not */
+    struct sp__spin spin; /* of this wait */
+    struct sp__edge edge; /* published with the first sleep of a wait without a limit */
+};
+
+#include "sync/lock_protocol.h"
+
+_Static_assert(SP__LOCK_ID == (UINT64_C(1) << 62) - 1, "as SP__LOCK_OWNER");
+
+static bool sp__lock_spin(struct sp__lock_env *env)
+{
+    env->reserved = 0;
+    return sp__spin(&env->spin);
+}
+
+static bool sp__lock_yield(struct sp__lock_env *env)
+{
+    int64_t now = sp__os_now();
+    if (env->reserved == 0)
+        env->reserved = now;
+    sp__os_yield();
+    return now - env->reserved < PATIENCE;
+}
+
+static bool sp__lock_starves(struct sp__lock_env *env)
+{
+    return env->since != 0 && sp__os_now() - env->since >= STARVING;
+}
+
+static bool sp__lock_is_late(struct sp__lock_env *env)
+{
+    return env->deadline == SP__PASSED;
+}
+
+struct attempt {
+    uint64_t *word;
+    uint64_t seen;
+};
+
+static bool still_as_seen(void *context)
 {
     const struct attempt *attempt = context;
     /* relaxed: the bucket lock orders us with a release that unlinks; the value alone decides */
@@ -24,57 +71,84 @@ static void nobody_sleeps(void *context, bool more)
         sp__and_relaxed(attempt->word, ~SP__LOCK_PARKED); /* relaxed: the mark publishes nothing */
 }
 
-/* Sleep until the lock may be free.  False: the deadline passed. */
-static bool sleep_for(uint64_t *word, uint64_t seen, int64_t deadline)
+static void begin_to_sleep(struct sp__lock_env *env)
 {
-    if (!(seen & SP__LOCK_PARKED)) {
-        uint64_t marked = seen | SP__LOCK_PARKED;
-        if (!sp__cas_relaxed(word, &seen, marked)) /* relaxed: the mark publishes nothing */
-            return true;
-        seen = marked;
-    }
-    struct attempt attempt = { word, seen };
-    return sp__park(&(struct sp__wait){ .address = word,
-                                        .kind = SP__LOCK,
-                                        .must_wait = still_owned,
-                                        .on_timeout = nobody_sleeps,
-                                        .context = &attempt,
-                                        .deadline = deadline }) != SP__PARK_TIMEOUT;
+    if (env->since != 0)
+        return;
+    env->since = sp__os_now();
+    if (env->deadline == SP__NEVER)
+        (void)sp__edge_publish(&env->edge);
 }
 
-bool sp__lock_word_acquire_slow(uint64_t *word, uint64_t id, int64_t deadline, const char *what)
+static enum sp__slept sp__lock_sleep(struct sp__lock_env *env, uint64_t *word, uint64_t seen, bool heir)
 {
-    for (;;) {
-        uint64_t seen = sp__load_relaxed(word); /* relaxed: the CAS below acquires */
-        if ((seen & SP__LOCK_OWNER) == 0) {
-            /* acquire: as in sp__lock_word_try; PARKED stays as it is */
-            if (sp__cas_acquire(word, &seen, seen | id))
-                return true;
-            continue;
-        }
-        if (deadline == SP__PASSED)
-            return false;
-        if (deadline == SP__NEVER && sp__runner_on_stack(seen & SP__LOCK_OWNER))
-            sp__deadlock("%s (id %" PRIu64 ") waits for the %s at %p, which it holds itself", sp__self()->name, id,
-                         what, (void *)word);
-        if (!sleep_for(word, seen, deadline))
-            return false;
-    }
+    struct attempt attempt = { word, seen };
+    begin_to_sleep(env);
+    enum sp__parked parked = sp__park(&(struct sp__wait){ .address = word,
+                                                          .kind = heir ? SP__LOCK_HEIR : SP__LOCK,
+                                                          .must_wait = still_as_seen,
+                                                          .on_timeout = heir ? NULL : nobody_sleeps,
+                                                          .context = &attempt,
+                                                          .deadline = env->deadline,
+                                                          .spun = true });
+    if (parked != SP__PARK_CHANGED)
+        env->spin = (struct sp__spin)SP__SPIN; /* a new wait: the lock may be ours in a moment */
+    return parked == SP__PARK_CHANGED   ? SP__SLEPT_NOT
+           : parked == SP__PARK_TIMEOUT ? SP__SLEPT_TOO_LONG
+                                        : SP__SLEPT_WOKEN;
 }
+
+struct making_free {
+    uint64_t *word;
+    bool heirs, made;
+};
 
 static void make_free(void *context, size_t woken, bool more)
 {
-    (void)woken;
-    /* release: pairs with the acquire of the next owner.  LAST TOUCH: it may free the lock. */
-    sp__store_release((uint64_t *)context, more ? SP__LOCK_PARKED : 0);
+    struct making_free *making = context;
+    (void)woken, (void)more;
+    making->made = sp__lock_make_free(making->word, making->heirs);
+}
+
+static bool sp__lock_wake(uint64_t *word, bool heirs)
+{
+    struct making_free making = { word, heirs, false };
+    sp__unpark(&(struct sp__wake){ .address = word,
+                                   .kind = heirs ? SP__LOCK_HEIR : SP__LOCK,
+                                   .most = heirs ? SIZE_MAX : 1,
+                                   .token = SP__PARK_RECHECK,
+                                   .commit = make_free,
+                                   .context = &making });
+    return making.made;
+}
+
+static void sp__lock_wake_heirs(uint64_t *word)
+{
+    sp__unpark(
+        &(struct sp__wake){ .address = word, .kind = SP__LOCK_HEIR, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
+}
+
+static uint64_t owner_of(const void *word)
+{
+    return sp__lock_word_owner(word);
+}
+
+bool sp__lock_word_acquire_slow(uint64_t *word, uint64_t id, int64_t deadline, const char *waits)
+{
+    if (deadline == SP__NEVER && sp__runner_on_stack(sp__lock_word_owner(word)))
+        sp__deadlock("%s (id %" PRIu64 ") %s at %p, which it holds itself", sp__runner_name(sp__self()), id, waits,
+                     (void *)word);
+    struct sp__contender self = { .word = word, .id = id };
+    struct sp__lock_env env = { .deadline = deadline, .edge = { .does = waits, .object = word, .owner = owner_of } };
+    bool acquired = sp__lock_contend(&self, &env);
+    if (env.since != 0 && deadline == SP__NEVER)
+        sp__edge_withdraw(&env.edge);
+    else if (env.since == 0 && acquired)
+        sp__spin_paid(&env.spin);
+    return acquired;
 }
 
 void sp__lock_word_release_slow(uint64_t *word)
 {
-    sp__unpark(&(struct sp__wake){ .address = word,
-                                   .kind = SP__LOCK,
-                                   .most = 1,
-                                   .token = SP__PARK_RECHECK,
-                                   .commit = make_free,
-                                   .context = word });
+    sp__lock_release_marked(word);
 }

@@ -11,15 +11,12 @@
 #include "park/deadline.h"
 #include "park/park.h"
 
-/* Somebody may sleep for the lock: its release must look into the bucket. */
-#define SP__LOCK_PARKED (UINT64_C(1) << 63)
-/* Kept for the hand-off to a starving waiter. */
-#define SP__LOCK_HANDOFF (UINT64_C(1) << 62)
-#define SP__LOCK_OWNER (SP__LOCK_HANDOFF - 1)
+/* The id of the owner: what is left of a word without its marks.  lock_protocol.h has the marks. */
+#define SP__LOCK_ID ((UINT64_C(1) << 62) - 1)
 
-/* Acquire for `id` until `deadline`.  `what` names the type in a deadlock report. */
-bool sp__lock_word_acquire_slow(uint64_t *word, uint64_t id, int64_t deadline, const char *what);
-/* Make the lock free and wake one sleeper.  pre: `id` owns it. */
+/* Acquire for `id` until `deadline`.  `waits` says in a deadlock report what is done: "waits for the lock". */
+bool sp__lock_word_acquire_slow(uint64_t *word, uint64_t id, int64_t deadline, const char *waits);
+/* Make the lock free and wake who is next.  pre: the caller owns it. */
 void sp__lock_word_release_slow(uint64_t *word);
 
 static inline bool sp__lock_word_try(uint64_t *word, uint64_t id)
@@ -29,15 +26,15 @@ static inline bool sp__lock_word_try(uint64_t *word, uint64_t id)
     return sp__cas_acquire(word, &free_word, id);
 }
 
-static inline void sp__lock_word_acquire(uint64_t *word, uint64_t id, const char *what)
+static inline void sp__lock_word_acquire(uint64_t *word, uint64_t id, const char *waits)
 {
     if (!sp__lock_word_try(word, id))
-        (void)sp__lock_word_acquire_slow(word, id, SP__NEVER, what);
+        (void)sp__lock_word_acquire_slow(word, id, SP__NEVER, waits);
 }
 
-static inline bool sp__lock_word_acquire_timeout(uint64_t *word, uint64_t id, double timeout, const char *what)
+static inline bool sp__lock_word_acquire_timeout(uint64_t *word, uint64_t id, double timeout, const char *waits)
 {
-    return sp__lock_word_try(word, id) || sp__lock_word_acquire_slow(word, id, sp__deadline(timeout), what);
+    return sp__lock_word_try(word, id) || sp__lock_word_acquire_slow(word, id, sp__deadline(timeout), waits);
 }
 
 static inline void sp__lock_word_release(uint64_t *word, uint64_t id)
@@ -50,7 +47,7 @@ static inline void sp__lock_word_release(uint64_t *word, uint64_t id)
 static inline uint64_t sp__lock_word_owner(const uint64_t *word)
 {
     /* relaxed: compared with one's own id, which only oneself stores, or an answer that is old when it arrives */
-    return sp__load_relaxed(word) & SP__LOCK_OWNER;
+    return sp__load_relaxed(word) & SP__LOCK_ID;
 }
 
 /* Reentrant locks inside a condition wait: give up all levels, take them back. */

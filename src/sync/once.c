@@ -9,11 +9,13 @@
 #include <spool/sync.h>
 
 #include "os/os.h"
+#include "park/wait_graph.h"
 #include "sync/lock_word.h"
 
 _Static_assert(sizeof(sp_once) == 8, "programs are compiled against it");
 
 #define DONE (UINT64_C(1) << 62)
+#define PARKED (UINT64_C(1) << 63)
 
 struct once_wait {
     uint64_t *word;
@@ -30,37 +32,45 @@ static void run(uint64_t *word, void (*fn)(void *context), void *context)
 {
     fn(context);
     /* release: pairs with the acquire in sp_once_call.  LAST TOUCH: below `word` is a number. */
-    if (sp__exchange_release(word, DONE) & SP__LOCK_PARKED)
+    if (sp__exchange_release(word, DONE) & PARKED)
         sp__unpark(
             &(struct sp__wake){ .address = word, .kind = SP__ONCE, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
 }
 
+/* Who runs it; 0 when it is done. */
+static uint64_t owner_of(const void *word)
+{
+    return sp__lock_word_owner(word);
+}
+
 static void sleep_until_done(uint64_t *word, uint64_t seen)
 {
-    uint64_t marked = seen | SP__LOCK_PARKED;
+    uint64_t marked = seen | PARKED;
     /* relaxed: the mark publishes nothing */
     if (seen != marked && !sp__cas_relaxed(word, &seen, marked))
         return;
     struct once_wait wait = { word, marked };
+    struct sp__edge edge = { .does = "waits for the once", .object = word, .owner = owner_of };
+    (void)sp__edge_publish(&edge);
     sp__park(&(struct sp__wait){
         .address = word, .kind = SP__ONCE, .must_wait = still_running, .context = &wait, .deadline = SP__NEVER });
+    sp__edge_withdraw(&edge);
 }
 
 void sp_once_call(sp_once *once, void (*fn)(void *context), void *context)
 {
-    uint64_t *word = &once->sp_word_, seen;
-    /* acquire: pairs with the release in run; what fn did happens before we return */
-    while ((seen = sp__load_acquire(word)) != DONE) {
-        if (seen == 0) {
-            /* relaxed: taking the role publishes nothing */
-            if (sp__cas_relaxed(word, &seen, sp__self()->id)) {
-                run(word, fn, context);
-                return;
-            }
-            continue;
+    /* acquire: pairs with the release in run */
+    for (uint64_t seen; (seen = sp__load_acquire(&once->sp_word_)) != DONE;) {
+        uint64_t self = sp__self_id();
+        if (sp__runner_on_stack(seen & SP__LOCK_ID))
+            sp__deadlock("%s calls the once at %p from inside its own function", sp__runner_name(sp__self()),
+                         (void *)once);
+        /* relaxed: nothing was done before it was new */
+        if (seen == 0 && sp__cas_relaxed(&once->sp_word_, &seen, self)) {
+            run(&once->sp_word_, fn, context);
+            return;
         }
-        if (sp__runner_on_stack(seen & SP__LOCK_OWNER))
-            sp__deadlock("%s calls the once at %p from inside its own function", sp__self()->name, (void *)once);
-        sleep_until_done(word, seen);
+        if (seen != 0 && seen != DONE)
+            sleep_until_done(&once->sp_word_, seen);
     }
 }

@@ -6,6 +6,7 @@
 #include "base/atomic.h"
 #include "park/deadline.h"
 #include "park/park.h"
+#include "park/spin.h"
 
 _Static_assert(sizeof(sp_semaphore) == 16, "programs are compiled against it");
 
@@ -52,17 +53,23 @@ static void stop_sleeping(void *context, bool more)
 
 static bool acquire(sp_semaphore *semaphore, int64_t deadline)
 {
+    struct sp__spin spin = SP__SPIN;
     for (;;) {
-        if (take_permit(semaphore))
+        if (take_permit(semaphore)) {
+            sp__spin_paid(&spin);
             return true;
+        }
         if (deadline == SP__PASSED)
             return false;
+        if (sp__spin(&spin))
+            continue;
         enum sp__parked parked = sp__park(&(struct sp__wait){ .address = semaphore,
                                                               .kind = SP__SEMAPHORE,
                                                               .must_wait = no_permit,
                                                               .on_timeout = stop_sleeping,
                                                               .context = semaphore,
-                                                              .deadline = deadline });
+                                                              .deadline = deadline,
+                                                              .spun = true });
         if (parked == SP__PARK_GRANTED)
             return true;
         if (parked == SP__PARK_TIMEOUT)

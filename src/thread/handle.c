@@ -120,6 +120,7 @@ sp_status sp_thread_set_name(sp_thread *thread, const char *name)
     node->older = thread->name;
     /* release: publishes the text; pairs with the acquire in sp_thread_name */
     sp__store_release(&thread->name, node);
+    sp__runner_set_name(&thread->runner, node->text);
     /* relaxed: a thread is collected only after it has left RUNNING, under the registry lock */
     if (sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING)
         sp__os_thread_name(&thread->os, name);
@@ -146,7 +147,8 @@ uint64_t sp_thread_native_id(const sp_thread *thread)
                                      .kind = SP__THREAD_END,
                                      .must_wait = no_native_id,
                                      .context = (void *)(uintptr_t)&thread->native_id,
-                                     .deadline = SP__NEVER });
+                                     .deadline = SP__NEVER,
+                                     .spun = true });
     return id;
 }
 

@@ -6,6 +6,7 @@
 #include "base/atomic.h"
 #include "park/deadline.h"
 #include "park/park.h"
+#include "park/wait_graph.h"
 #include "thread/thread.h"
 
 struct state_wait {
@@ -30,7 +31,8 @@ static bool wait_for_state(sp_thread *thread, enum sp__thread_state wanted, int6
                                          .kind = SP__THREAD_END,
                                          .must_wait = not_there_yet,
                                          .context = &wait,
-                                         .deadline = deadline }) == SP__PARK_TIMEOUT)
+                                         .deadline = deadline,
+                                         .spun = true }) == SP__PARK_TIMEOUT)
             deadline = SP__PASSED; /* one more look: it may have ended together with the time */
     }
     return true;
@@ -72,6 +74,26 @@ static bool is_caller(const sp_thread *thread)
     return sp__runner_on_stack(thread->runner.id) != 0;
 }
 
+/* Whose end is waited for; 0: it has ended. */
+static uint64_t runner_of(const void *object)
+{
+    const sp_thread *thread = object;
+    /* relaxed: the end of a thread that waits cannot have come */
+    return sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING ? thread->runner.id : 0;
+}
+
+static bool wait_as_joiner(sp_thread *thread, int64_t deadline)
+{
+    /* acquire: pairs with the release in sp__registry_end */
+    if (deadline != SP__NEVER || sp__load_acquire(&thread->state) != SP__THREAD_RUNNING)
+        return sp__thread_wait_ended(thread, deadline);
+    struct sp__edge edge = { .does = "waits for the end of the thread", .object = thread, .owner = runner_of };
+    (void)sp__edge_publish(&edge);
+    (void)sp__thread_wait_ended(thread, SP__NEVER);
+    sp__edge_withdraw(&edge);
+    return true;
+}
+
 /* Wait until the OS thread is gone. */
 static sp_status wait_gone(sp_thread *thread, double timeout)
 {
@@ -79,7 +101,7 @@ static sp_status wait_gone(sp_thread *thread, double timeout)
         return SP_VALUE_ERROR;
     if (is_caller(thread))
         return SP_DEADLOCK;
-    if (!sp__thread_wait_ended(thread, sp__deadline(timeout)))
+    if (!wait_as_joiner(thread, sp__deadline(timeout)))
         return SP_TIMEOUT;
     if (thread->lost_by_fork)
         return SP_SHUT_DOWN;

@@ -44,7 +44,7 @@ static void end(sp_thread *thread)
     if (sp__registry_end(thread))
         sp__thread_report(thread);
     sp__thread_wake_joiners(thread);
-    sp__runner_adopt(NULL);
+    sp__runner_leave();
 }
 
 static void run(void *arg)
@@ -103,6 +103,7 @@ sp_thread *sp__thread_start(const struct sp__thread_plan *plan, const sp_task *t
         /* release: for sp_join_all, which may wait for the thread already; pairs with wait_for_state */
         sp__store_release(&thread->state, SP__THREAD_GONE);
         sp__thread_wake_joiners(thread);
+        sp__runner_forget(&thread->runner);
         sp__registry_remove(thread);
         sp__thread_ref_down(thread);
         errno = error;

@@ -1,0 +1,50 @@
+/* Spinning before a sleep: a wait that ends soon is cheaper to watch than to sleep through.
+
+       struct sp__spin spin = SP__SPIN;
+       while (!ready() && sp__spin(&spin))
+           continue;
+
+   SPDX-License-Identifier: MIT */
+#ifndef SP_PARK_SPIN_H
+#define SP_PARK_SPIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+
+/* The longest spin of one wait.  The one constant; README.md says how much of it is used. */
+#define SP__SPIN_NANOSECONDS INT64_C(50000)
+
+/* Nanoseconds that a spin may last in this process: 0 with one CPU, less than the constant when SPOOL_SPIN (microseconds)
+   says so.  Set before main. */
+extern int64_t sp__spin_limit;
+
+struct sp__spin {
+    unsigned round; /* how often sp__spin was asked */
+    int64_t until;  /* set when the short rounds are over */
+};
+#define SP__SPIN                                                                                                       \
+    {                                                                                                                  \
+        0, 0                                                                                                           \
+    }
+
+/* Rounds of 1, 2, 4, ... pauses, before the clock is looked at. */
+enum { SP__SHORT_ROUNDS = 6 };
+
+bool sp__spin_on(struct sp__spin *spin);
+/* The wait ended while it was spun: long spins are of use to this thread. */
+void sp__spin_paid(const struct sp__spin *spin);
+
+/* Pass a moment.  False: time to sleep. */
+static inline bool sp__spin(struct sp__spin *spin)
+{
+    if (spin->round >= SP__SHORT_ROUNDS || sp__spin_limit == 0)
+        return sp__spin_on(spin);
+    for (unsigned i = 0; i < 1u << spin->round; i++)
+        sp__cpu_relax();
+    spin->round++;
+    return true;
+}
+
+#endif
