@@ -27,12 +27,14 @@ typedef struct SP_KEYWORDS_ sp_queue_options {
 
    Returns a handle, one reference; NULL: no memory (errno ENOMEM), or item_size is 0, the order is unknown, or
      SP_PRIORITY has no compare (errno EINVAL).
-   Fork: the child keeps the items. */
+   Memory: a FIFO with a bound of up to 64 MiB of items has its slots from the start (touched when they are used); the others
+     grow and shrink with their items.
+   Fork: in the child it is shut down: SP_SHUT_DOWN at once, whatever it holds. */
 SP_API sp_queue *sp_queue_new(size_t item_size, const sp_queue_options *options);
 
 /* Put a copy of *item into the queue.  In C: sp_put(queue, &item, timeout).
 
-   Waits while the queue is full, up to `timeout` seconds.  item_size must be the queue's.
+   Waits while the queue is full, up to `timeout` seconds: spins for up to 50 us, then sleeps.  item_size must be the queue's.
 
    Returns SP_OK, or
      SP_FULL          no room came free in time (queue.Full)
@@ -59,12 +61,32 @@ SP_API SP_MUST_CHECK sp_status sp_queue_put(sp_queue *queue, const void *item, s
    Source: CPython 3.13 queue.Queue.get. */
 SP_API SP_MUST_CHECK sp_status sp_queue_get(sp_queue *queue, void *ret_item, size_t item_size, double timeout);
 
+/* Put n items, one after the other.  In C: sp_queue_put_many(queue, items, n, &done, timeout).
+
+   `timeout` is for all together.  Others may put in between.
+
+   Returns SP_OK when all were put, else the status of sp_queue_put() for the first that was not.  *ret_done, unless NULL, is
+   in every case how many were put.  Ownership, order: as sp_queue_put(). */
+SP_API SP_MUST_CHECK sp_status sp_queue_put_items(sp_queue *queue, const void *items, size_t item_size, size_t n,
+                                                  size_t *ret_done, double timeout);
+
+/* Take up to n items: wait for the first as sp_queue_get() does, then take what is there.
+   In C: sp_queue_get_many(queue, items, n, &done, timeout).
+
+   Returns SP_OK when there was at least one (or n is 0), else the status of sp_queue_get().  *ret_done, unless NULL, is in
+   every case how many were taken.  Ownership, order: as sp_queue_get(). */
+SP_API SP_MUST_CHECK sp_status sp_queue_get_items(sp_queue *queue, void *ret_items, size_t item_size, size_t n,
+                                                  size_t *ret_done, double timeout);
+
 /* Say that the work on one item which was got is done.
 
-   Returns SP_OK, or SP_VALUE_ERROR when it was said more often than items were put (ValueError), or queue is NULL. */
+   Returns SP_OK, or
+     SP_VALUE_ERROR  it was said more often than items were put (ValueError); or queue is NULL
+     SP_SHUT_DOWN    the queue was made before the fork that made this process */
 SP_API SP_MUST_CHECK sp_status sp_queue_task_done(sp_queue *queue);
 
-/* Wait until task_done was said for every item that was put.  False: the time was up.  True for NULL.
+/* Wait until task_done was said for every item that was put.  False: the time was up, or the queue was made before the fork
+   that made this process.  True for NULL.
    Order: every task_done happens before the return.  Source: CPython 3.13 queue.Queue.join. */
 SP_API bool sp_queue_join(sp_queue *queue, double timeout);
 

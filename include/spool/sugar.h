@@ -113,6 +113,10 @@
 #define SP_QUEUE_OF_(Type, ...) sp_queue_new(sizeof(Type), SP_OPTIONS_(sp_queue_options, __VA_ARGS__))
 #define sp_put(queue, item, timeout) sp_queue_put((queue), (item), sizeof *(item), (timeout))
 #define sp_get(queue, item, timeout) sp_queue_get((queue), (item), sizeof *(item), (timeout))
+#define sp_queue_put_many(queue, items, n, done, timeout)                                                              \
+    sp_queue_put_items((queue), (items), sizeof *(items), (n), (done), (timeout))
+#define sp_queue_get_many(queue, items, n, done, timeout)                                                              \
+    sp_queue_get_items((queue), (items), sizeof *(items), (n), (done), (timeout))
 
 /* ---- Scopes.  Cleanup does not run on longjmp. ---- */
 

@@ -15,6 +15,8 @@
 /* ---- memory.c: NULL when there is none; sizes of 0 are served as 1 ---- */
 void *sp__os_alloc(size_t size);
 void *sp__os_zalloc(size_t size);
+/* alignment: a power of two. */
+void *sp__os_zalloc_aligned(size_t alignment, size_t size);
 void sp__os_free(void *memory);
 
 /* ---- clock.c ---- */

@@ -60,3 +60,19 @@ void sp__spin_paid(const struct sp__spin *spin)
     if (spin->round > 0)
         in_vain = 0;
 }
+
+enum { MOMENTS_TO_PAUSE = 64, MOMENTS_TO_YIELD = 256 };
+
+void sp__pass_moment(unsigned *round)
+{
+    if (*round < MOMENTS_TO_PAUSE) {
+        sp__cpu_relax();
+    } else if (*round < MOMENTS_TO_YIELD) {
+        sp__os_yield();
+    } else {
+        uint32_t nobody_wakes = 0;
+        sp__os_futex_wait(&nobody_wakes, 0, sp__os_now() + SP__SPIN_NANOSECONDS);
+        return;
+    }
+    ++*round;
+}

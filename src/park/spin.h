@@ -47,4 +47,8 @@ static inline bool sp__spin(struct sp__spin *spin)
     return true;
 }
 
+/* Wait for a thread that is between two instructions, and cannot tell when it is done: pause, then yield, then sleep for a
+   moment, for it may have a lower priority than we.  *round counts from 0. */
+void sp__pass_moment(unsigned *round);
+
 #endif

@@ -1,36 +1,21 @@
-/* The queue: one lock, three conditions, CPython 3.13's rules.
+/* The queue: CPython 3.13's rules over a store that can be tried; sleeping is in sleepers.c.
 
    SPDX-License-Identifier: MIT */
-#include <spool/queue.h>
+#include "queue/queue.h"
 
 #include <errno.h>
 
-#include <spool/lock.h>
-#include <spool/sync.h>
-
 #include "base/refcount.h"
 #include "os/os.h"
-#include "park/deadline.h"
-#include "queue/store.h"
-#include "sync/condition.h"
+#include "park/spin.h"
 
 _Static_assert(sizeof(sp_queue_options) == 40 || sizeof(void *) != 8, "programs are compiled against it");
 
-struct sp_queue {
-    uint32_t refs;            /* atomic */
-    size_t maxsize;           /* set once; 0: no bound */
-    void (*drop)(void *item); /* set once; or NULL */
-    sp_lock lock;
-    sp_condition not_empty, not_full, all_done; /* of lock */
-    struct sp__store store;                     /* guarded by lock */
-    size_t unfinished;                          /* guarded by lock; put, and not yet task_done */
-    bool is_shut_down;                          /* guarded by lock */
-};
-
-/* A queue is locked by callers that promise not to write to it, to ask for its size. */
-static sp_queue *mutable(const sp_queue *queue)
+static bool is_valid(size_t item_size, const sp_queue_options *options)
 {
-    return (sp_queue *)(uintptr_t)queue;
+    bool known = options->order == SP_FIFO || options->order == SP_LIFO || options->order == SP_PRIORITY;
+    return item_size != 0 && item_size <= SIZE_MAX / 1024 && known &&
+           (options->order != SP_PRIORITY || options->compare != NULL);
 }
 
 sp_queue *sp_queue_new(size_t item_size, const sp_queue_options *options)
@@ -38,22 +23,33 @@ sp_queue *sp_queue_new(size_t item_size, const sp_queue_options *options)
     static const sp_queue_options defaults = { .struct_size = sizeof defaults };
     if (options == NULL)
         options = &defaults;
-    bool known = options->order == SP_FIFO || options->order == SP_LIFO || options->order == SP_PRIORITY;
-    if (item_size == 0 || item_size > SIZE_MAX / 4 || !known ||
-        (options->order == SP_PRIORITY && options->compare == NULL)) {
+    if (!is_valid(item_size, options)) {
         errno = EINVAL;
         return NULL;
     }
-    sp_queue *queue = sp__os_zalloc(sizeof *queue);
-    if (queue == NULL) {
+    sp_queue *queue = sp__os_zalloc_aligned(_Alignof(sp_queue), sizeof *queue);
+    if (queue != NULL) {
+        queue->refs = 1;
+        queue->process = sp__process_number;
+        queue->item_size = item_size;
+        queue->maxsize = options->maxsize;
+        queue->drop = options->drop;
+        queue->putters.kind = SP__QUEUE_PUT;
+        queue->getters.kind = SP__QUEUE_GET;
+        queue->joiners.kind = SP__QUEUE_JOIN;
+    }
+    if (queue == NULL || !sp__store_init(queue, options)) {
+        sp__os_free(queue);
         errno = ENOMEM;
         return NULL;
     }
-    queue->refs = 1;
-    queue->maxsize = options->maxsize;
-    queue->drop = options->drop;
-    sp__store_init(&queue->store, item_size, options->order, options->compare);
     return queue;
+}
+
+/* Made before the fork that made this process: its items, and who was busy with them, are the parent's. */
+static bool is_inherited(const sp_queue *queue)
+{
+    return queue->process != sp__process_number;
 }
 
 /* What is wrong with the call, before anything is waited for. */
@@ -61,47 +57,101 @@ static sp_status check(const sp_queue *queue, size_t item_size, double timeout)
 {
     if (queue == NULL)
         return SP_MEMORY_ERROR;
-    if (item_size != queue->store.item_size)
+    if (item_size != queue->item_size)
         return SP_TYPE_ERROR;
-    return sp__is_nan(timeout) ? SP_VALUE_ERROR : SP_OK;
+    if (sp__is_nan(timeout))
+        return SP_VALUE_ERROR;
+    return is_inherited(queue) ? SP_SHUT_DOWN : SP_OK;
 }
 
-/* Under the lock: wait once.  False: the time is up. */
-static bool wait_on(sp_queue *queue, sp_condition *condition, int64_t deadline)
+/* ---- putting and getting, one try after the other ---- */
+
+/* One operation that may wait: what it needs between two tries. */
+struct operation {
+    sp_queue *queue;
+    struct sp__sleepers *sleepers; /* whom it sleeps among */
+    bool (*must_wait)(const sp_queue *queue);
+    double timeout;
+    int64_t deadline; /* set before the first sleep */
+    unsigned moments; /* for a store that is busy */
+    struct sp__spin spin;
+    bool slept;
+};
+
+/* After a try that could not be done.  False: the time is up. */
+static bool wait_between(struct operation *operation, enum sp__tried tried)
 {
-    if (sp__deadline_passed(deadline))
+    if (tried == SP__TRY_BUSY) {
+        sp__pass_moment(&operation->moments);
+        return true;
+    }
+    operation->moments = 0;
+    if (!(operation->timeout > 0))
         return false;
-    (void)sp__condition_wait_until(condition, &queue->lock, deadline);
+    if (sp__spin(&operation->spin))
+        return true;
+    if (operation->deadline == 0)
+        operation->deadline = sp__deadline(operation->timeout);
+    if (sp__deadline_passed(operation->deadline))
+        return false;
+    operation->slept = true;
+    if (sp__sleepers_sleep(operation->sleepers, operation->queue, operation->must_wait, operation->deadline) ==
+        SP__PARK_TIMEOUT)
+        operation->timeout = 0; /* one more try: what was waited for may have come with the time */
+    else
+        operation->spin = (struct sp__spin)SP__SPIN;
     return true;
 }
 
-static bool is_full(const sp_queue *queue)
+/* After an operation that slept: others who sleep for the same were not woken on our account. */
+static void pass_on(const struct operation *operation)
 {
-    return queue->maxsize != 0 && queue->store.size >= queue->maxsize;
+    if (!operation->slept)
+        sp__spin_paid(&operation->spin);
+    else if (!operation->must_wait(operation->queue))
+        sp__sleepers_wake(operation->sleepers);
 }
 
-/* Under the lock: wait until an item may be put. */
-static sp_status await_room(sp_queue *queue, int64_t deadline)
+static sp_status put(struct operation *operation, const void *item)
 {
-    while (!queue->is_shut_down && is_full(queue))
-        if (!wait_on(queue, &queue->not_full, deadline))
+    for (;;) {
+        enum sp__tried tried = sp__store_put(operation->queue, item);
+        if (tried == SP__TRY_DONE)
+            return SP_OK;
+        if (tried == SP__TRY_CLOSED)
+            return SP_SHUT_DOWN;
+        if (tried == SP__TRY_NO_MEMORY)
+            return SP_MEMORY_ERROR;
+        if (!wait_between(operation, tried))
             return SP_FULL;
-    return queue->is_shut_down ? SP_SHUT_DOWN : SP_OK;
+    }
 }
 
-static sp_status put_locked(sp_queue *queue, const void *item, int64_t deadline)
+static sp_status get(struct operation *operation, void *ret_item)
 {
-    sp_status status = await_room(queue, deadline);
-    if (status != SP_OK)
-        return status;
-    if (!sp__store_reserve(&queue->store)) {
-        sp_condition_notify(&queue->not_full, 1); /* the room we were told of is another putter's now */
-        return SP_MEMORY_ERROR;
+    for (;;) {
+        enum sp__tried tried = sp__store_get(operation->queue, ret_item);
+        if (tried == SP__TRY_DONE)
+            return SP_OK;
+        if (tried == SP__TRY_CLOSED)
+            return SP_SHUT_DOWN;
+        if (!wait_between(operation, tried))
+            return SP_EMPTY;
     }
-    sp__store_push(&queue->store, item);
-    queue->unfinished++;
-    sp_condition_notify(&queue->not_empty, 1);
-    return SP_OK;
+}
+
+static struct operation putting(sp_queue *queue, double timeout)
+{
+    return (struct operation){
+        .queue = queue, .sleepers = &queue->putters, .must_wait = sp__store_is_full_and_open, .timeout = timeout
+    };
+}
+
+static struct operation getting(sp_queue *queue, double timeout)
+{
+    return (struct operation){
+        .queue = queue, .sleepers = &queue->getters, .must_wait = sp__store_is_empty_and_open, .timeout = timeout
+    };
 }
 
 sp_status sp_queue_put(sp_queue *queue, const void *item, size_t item_size, double timeout)
@@ -109,23 +159,14 @@ sp_status sp_queue_put(sp_queue *queue, const void *item, size_t item_size, doub
     sp_status status = check(queue, item_size, timeout);
     if (status != SP_OK)
         return status;
-    int64_t deadline = sp__deadline(timeout);
-    sp_lock_acquire(&queue->lock);
-    status = put_locked(queue, item, deadline);
-    sp_lock_release(&queue->lock);
-    return status;
-}
-
-/* Under the lock: wait until there is an item. */
-static sp_status await_item(sp_queue *queue, int64_t deadline)
-{
-    while (queue->store.size == 0) {
-        if (queue->is_shut_down)
-            return SP_SHUT_DOWN;
-        if (!wait_on(queue, &queue->not_empty, deadline))
-            return SP_EMPTY;
+    if (sp__store_put(queue, item) != SP__TRY_DONE) { /* the try that nearly always is enough */
+        struct operation operation = putting(queue, timeout);
+        status = put(&operation, item);
+        pass_on(&operation);
     }
-    return SP_OK;
+    if (status == SP_OK)
+        sp__sleepers_wake(&queue->getters);
+    return status;
 }
 
 sp_status sp_queue_get(sp_queue *queue, void *ret_item, size_t item_size, double timeout)
@@ -133,80 +174,146 @@ sp_status sp_queue_get(sp_queue *queue, void *ret_item, size_t item_size, double
     sp_status status = check(queue, item_size, timeout);
     if (status != SP_OK)
         return status;
-    int64_t deadline = sp__deadline(timeout);
-    sp_lock_acquire(&queue->lock);
-    status = await_item(queue, deadline);
-    if (status == SP_OK) {
-        sp__store_pop(&queue->store, ret_item);
-        sp_condition_notify(&queue->not_full, 1);
+    if (sp__store_get(queue, ret_item) != SP__TRY_DONE) {
+        struct operation operation = getting(queue, timeout);
+        status = get(&operation, ret_item);
+        pass_on(&operation);
     }
-    sp_lock_release(&queue->lock);
+    if (status == SP_OK && queue->maxsize != 0)
+        sp__sleepers_wake(&queue->putters);
     return status;
+}
+
+sp_status sp_queue_put_items(sp_queue *queue, const void *items, size_t item_size, size_t n, size_t *ret_done,
+                             double timeout)
+{
+    size_t done = 0;
+    sp_status status = check(queue, item_size, timeout);
+    if (status == SP_OK) {
+        struct operation operation = putting(queue, timeout);
+        for (; done < n && status == SP_OK; done += status == SP_OK) {
+            status = put(&operation, (const char *)items + done * item_size);
+            if (status == SP_OK)
+                sp__sleepers_wake(&queue->getters);
+        }
+        pass_on(&operation);
+    }
+    if (ret_done != NULL)
+        *ret_done = done;
+    return status;
+}
+
+sp_status sp_queue_get_items(sp_queue *queue, void *ret_items, size_t item_size, size_t n, size_t *ret_done,
+                             double timeout)
+{
+    size_t done = 0;
+    sp_status status = check(queue, item_size, timeout);
+    if (status == SP_OK && n > 0) {
+        struct operation operation = getting(queue, timeout);
+        status = get(&operation, ret_items);
+        operation.timeout = 0; /* what is there now is taken along */
+        for (sp_status more = status; more == SP_OK;
+             more = done < n ? get(&operation, (char *)ret_items + done * item_size) : SP_EMPTY) {
+            done++;
+            if (queue->maxsize != 0)
+                sp__sleepers_wake(&queue->putters);
+        }
+        pass_on(&operation);
+    }
+    if (ret_done != NULL)
+        *ret_done = done;
+    return status;
+}
+
+/* ---- tasks ---- */
+
+/* seq_cst: `done` is in one order with the puts, for who waits in join. */
+static bool all_are_done(const sp_queue *queue)
+{
+    return sp__load_seq_cst(&queue->done) == sp__store_puts(queue); /* seq_cst: as above */
+}
+
+static bool some_are_not_done(const sp_queue *queue)
+{
+    return !all_are_done(queue);
+}
+
+static void count_done(sp_queue *queue, uint64_t n)
+{
+    /* seq_cst: a release, pairs with all_are_done; and before the joiners are looked for */
+    sp__add_seq_cst(&queue->done, n);
+    if (all_are_done(queue))
+        sp__sleepers_wake_all(&queue->joiners);
 }
 
 sp_status sp_queue_task_done(sp_queue *queue)
 {
     if (queue == NULL)
         return SP_VALUE_ERROR;
-    sp_lock_acquire(&queue->lock);
-    sp_status status = queue->unfinished > 0 ? SP_OK : SP_VALUE_ERROR;
-    if (status == SP_OK && --queue->unfinished == 0)
-        sp_condition_notify_all(&queue->all_done);
-    sp_lock_release(&queue->lock);
-    return status;
+    if (is_inherited(queue))
+        return SP_SHUT_DOWN;
+    uint64_t done = sp__load_relaxed(&queue->done); /* relaxed: the CAS decides */
+    do
+        if (done >= sp__store_puts(queue))
+            return SP_VALUE_ERROR;
+    /* seq_cst: as in count_done */
+    while (!sp__cas_seq_cst(&queue->done, &done, done + 1));
+    count_done(queue, 0);
+    return SP_OK;
 }
 
 bool sp_queue_join(sp_queue *queue, double timeout)
 {
     if (queue == NULL)
         return true;
+    if (is_inherited(queue))
+        return false;
     int64_t deadline = sp__deadline(timeout);
-    sp_lock_acquire(&queue->lock);
-    while (queue->unfinished > 0 && wait_on(queue, &queue->all_done, deadline))
-        continue;
-    bool done = queue->unfinished == 0;
-    sp_lock_release(&queue->lock);
-    return done;
+    while (!all_are_done(queue)) {
+        if (sp__deadline_passed(deadline))
+            return false;
+        (void)sp__sleepers_sleep(&queue->joiners, queue, some_are_not_done, deadline);
+    }
+    return true;
 }
 
-/* Give what is left to `drop`, without the lock: it may call back. */
-static void drop_all(struct sp__store *store, void (*drop)(void *item))
-{
-    while (drop != NULL && store->size > 0) {
-        /* The item that leaves next need not be copied out: whoever drops it is its last user. */
-        sp__store_drop_next(store, drop);
-    }
-    sp__store_free(store);
-}
+/* ---- the end ---- */
 
 void sp_queue_shutdown(sp_queue *queue, bool immediate)
 {
-    struct sp__store left = { .item_size = 0 };
-    if (queue == NULL)
+    if (queue == NULL || is_inherited(queue))
         return;
-    sp_lock_acquire(&queue->lock);
-    queue->is_shut_down = true;
-    if (immediate) {
-        left = queue->store;
-        sp__store_init(&queue->store, left.item_size, left.order, left.compare);
-        queue->unfinished -= left.size < queue->unfinished ? left.size : queue->unfinished;
-        sp_condition_notify_all(&queue->all_done); /* CPython tells joiners in any case; they look at the count */
-    }
-    sp_condition_notify_all(&queue->not_empty);
-    sp_condition_notify_all(&queue->not_full);
-    sp_lock_release(&queue->lock);
+    sp__store_close(queue);
+    sp__sleepers_wake_all(&queue->getters);
+    sp__sleepers_wake_all(&queue->putters);
     if (immediate)
-        drop_all(&left, queue->drop);
+        count_done(queue, sp__store_drop(queue));
 }
+
+sp_queue *sp_queue_retain(sp_queue *queue)
+{
+    if (queue != NULL)
+        sp__ref_up(&queue->refs);
+    return queue;
+}
+
+void sp_queue_release(sp_queue *queue)
+{
+    if (queue == NULL || !sp__ref_down(&queue->refs))
+        return;
+    if (is_inherited(queue))
+        return; /* a thread of the parent may have been in the middle of it */
+    sp__store_close(queue);
+    (void)sp__store_drop(queue);
+    sp__store_free(queue);
+    sp__os_free(queue);
+}
+
+/* ---- questions ---- */
 
 size_t sp_queue_size(const sp_queue *queue)
 {
-    if (queue == NULL)
-        return 0;
-    sp_lock_acquire(&mutable(queue)->lock);
-    size_t size = queue->store.size;
-    sp_lock_release(&mutable(queue)->lock);
-    return size;
+    return queue != NULL ? sp__store_size(queue) : 0;
 }
 
 bool sp_queue_empty(const sp_queue *queue)
@@ -222,19 +329,4 @@ bool sp_queue_full(const sp_queue *queue)
 size_t sp_queue_maxsize(const sp_queue *queue)
 {
     return queue != NULL ? queue->maxsize : 0;
-}
-
-sp_queue *sp_queue_retain(sp_queue *queue)
-{
-    if (queue != NULL)
-        sp__ref_up(&queue->refs);
-    return queue;
-}
-
-void sp_queue_release(sp_queue *queue)
-{
-    if (queue == NULL || !sp__ref_down(&queue->refs))
-        return;
-    drop_all(&queue->store, queue->drop);
-    sp__os_free(queue);
 }

@@ -1,161 +1,199 @@
-/* Ring and heap; see store.h.
+/* One interface to the three places where items lie; no waiting here.
 
    SPDX-License-Identifier: MIT */
-#include "queue/store.h"
+#include "park/spin.h"
+#include "queue/queue.h"
 
-#include <string.h>
+enum { LARGEST_CHAINED = 256 }; /* bytes; a block has room for many items */
 
-#include "os/os.h"
-
-enum { FIRST_CAPACITY = 16 };
-
-void sp__store_init(struct sp__store *store, size_t item_size, sp_queue_order order,
-                    int (*compare)(const void *, const void *))
+bool sp__store_init(sp_queue *queue, const sp_queue_options *options)
 {
-    *store = (struct sp__store){ .order = order, .item_size = item_size, .slot_size = item_size, .compare = compare };
-    if (order == SP_PRIORITY) { /* items stay aligned for any type, the number stands behind */
-        size_t unit = _Alignof(max_align_t);
-        store->slot_size = (item_size + sizeof(uint64_t) + unit - 1) / unit * unit;
+    if (options->order == SP_FIFO && options->maxsize == 0 && queue->item_size <= LARGEST_CHAINED) {
+        queue->kind = SP__CHAIN_STORE;
+        return sp__chain_init(&queue->store.chain, queue->item_size);
     }
-}
-
-static unsigned char *slot(const struct sp__store *store, size_t index)
-{
-    return store->slots + index * store->slot_size;
-}
-
-/* The slot of the item that came `nth` of those present; ring only. */
-static unsigned char *ring_slot(const struct sp__store *store, size_t nth)
-{
-    size_t index = store->first + nth;
-    return slot(store, index < store->capacity ? index : index - store->capacity);
-}
-
-bool sp__store_reserve(struct sp__store *store)
-{
-    if (store->size < store->capacity)
-        return true;
-    size_t capacity = store->capacity == 0 ? FIRST_CAPACITY : store->capacity * 2;
-    if (capacity > SIZE_MAX / store->slot_size)
-        return false;
-    unsigned char *slots = sp__os_alloc(capacity * store->slot_size);
-    if (slots == NULL)
-        return false;
-    size_t tail = store->capacity - store->first; /* items before the ring wraps; the heap has first == 0 */
-    if (store->size > 0) {
-        memcpy(slots, slot(store, store->first), tail * store->slot_size);
-        memcpy(slots + tail * store->slot_size, store->slots, store->first * store->slot_size);
+    if (options->order == SP_FIFO && options->maxsize != 0 && sp__ring_fits(options->maxsize, queue->item_size)) {
+        queue->kind = SP__RING_STORE;
+        return sp__ring_init(&queue->store.ring, options->maxsize, queue->item_size);
     }
-    sp__os_free(store->slots);
-    store->slots = slots;
-    store->capacity = capacity;
-    store->first = 0;
+    queue->kind = SP__PILE_STORE;
+    sp__pile_init(&queue->store.pile.pile, queue->item_size, options->order, options->compare);
     return true;
 }
 
-static uint64_t number_of(const struct sp__store *store, const unsigned char *at)
+void sp__store_free(sp_queue *queue)
 {
-    uint64_t number;
-    memcpy(&number, at + store->slot_size - sizeof number, sizeof number);
-    return number;
-}
-
-static bool leaves_before(const struct sp__store *store, const unsigned char *a, const unsigned char *b)
-{
-    int order = store->compare(a, b);
-    return order != 0 ? order < 0 : number_of(store, a) < number_of(store, b);
-}
-
-static void swap_slots(const struct sp__store *store, size_t a, size_t b)
-{
-    unsigned char buffer[256], *x = slot(store, a), *y = slot(store, b);
-    for (size_t left = store->slot_size; left > 0;) {
-        size_t part = left < sizeof buffer ? left : sizeof buffer;
-        memcpy(buffer, x, part);
-        memcpy(x, y, part);
-        memcpy(y, buffer, part);
-        x += part;
-        y += part;
-        left -= part;
+    switch (queue->kind) {
+    case SP__RING_STORE:
+        sp__ring_free(&queue->store.ring);
+        break;
+    case SP__CHAIN_STORE:
+        sp__chain_free(&queue->store.chain);
+        break;
+    case SP__PILE_STORE:
+        sp__pile_free(&queue->store.pile.pile);
+        break;
     }
 }
 
-static void sift_up(struct sp__store *store, size_t index)
+/* ---- under the lock of a pile ---- */
+
+static enum sp__tried pile_put(sp_queue *queue, const void *item)
 {
-    while (index > 0) {
-        size_t parent = (index - 1) / 2;
-        if (!leaves_before(store, slot(store, index), slot(store, parent)))
-            return;
-        swap_slots(store, index, parent);
-        index = parent;
+    struct sp__locked_pile *store = &queue->store.pile;
+    enum sp__tried tried = SP__TRY_DONE;
+    sp_lock_acquire(&store->lock);
+    if (sp__load_relaxed(&store->closed)) /* relaxed: under the lock */
+        tried = SP__TRY_CLOSED;
+    else if (queue->maxsize != 0 && store->pile.size >= queue->maxsize)
+        tried = SP__TRY_NOT_NOW;
+    else if (!sp__pile_reserve(&store->pile))
+        tried = SP__TRY_NO_MEMORY;
+    if (tried == SP__TRY_DONE) {
+        sp__pile_push(&store->pile, item);
+        sp__add_seq_cst(&store->puts, 1); /* seq_cst: before the putter looks for sleeping getters */
+    }
+    sp_lock_release(&store->lock);
+    return tried;
+}
+
+static enum sp__tried pile_get(sp_queue *queue, void *ret_item)
+{
+    struct sp__locked_pile *store = &queue->store.pile;
+    enum sp__tried tried = SP__TRY_DONE;
+    sp_lock_acquire(&store->lock);
+    if (store->pile.size == 0) {
+        tried = sp__load_relaxed(&store->closed) ? SP__TRY_CLOSED : SP__TRY_NOT_NOW; /* relaxed: under the lock */
+    } else {
+        sp__pile_pop(&store->pile, ret_item);
+        sp__add_seq_cst(&store->gets, 1); /* seq_cst: before the getter looks for sleeping putters */
+    }
+    sp_lock_release(&store->lock);
+    return tried;
+}
+
+/* All that is left, out of the lock: `drop` may call the queue. */
+static uint64_t pile_drop(sp_queue *queue)
+{
+    struct sp__locked_pile *store = &queue->store.pile;
+    sp_lock_acquire(&store->lock);
+    struct sp__pile left = store->pile;
+    sp__pile_init(&store->pile, left.item_size, left.order, left.compare);
+    uint64_t n = left.size;
+    sp__add_seq_cst(&store->gets, n); /* seq_cst: as in pile_get */
+    sp_lock_release(&store->lock);
+    while (queue->drop != NULL && left.size > 0)
+        sp__pile_drop_next(&left, queue->drop);
+    sp__pile_free(&left);
+    return n;
+}
+
+/* ---- the interface ---- */
+
+enum sp__tried sp__store_put(sp_queue *queue, const void *item)
+{
+    if (queue->kind == SP__RING_STORE)
+        return sp__ring_put(&queue->store.ring, item);
+    if (queue->kind == SP__CHAIN_STORE)
+        return sp__chain_put(&queue->store.chain, item);
+    return pile_put(queue, item);
+}
+
+enum sp__tried sp__store_get(sp_queue *queue, void *ret_item)
+{
+    struct sp__taker taker = { ret_item, NULL, queue->item_size };
+    if (queue->kind == SP__RING_STORE)
+        return sp__ring_get(&queue->store.ring, &taker);
+    if (queue->kind == SP__CHAIN_STORE)
+        return sp__chain_get(&queue->store.chain, &taker);
+    return pile_get(queue, ret_item);
+}
+
+uint64_t sp__store_drop(sp_queue *queue)
+{
+    struct sp__taker dropper = { NULL, queue->drop, queue->item_size };
+    uint64_t dropped = 0;
+    unsigned moments = 0;
+    if (queue->kind == SP__PILE_STORE)
+        return pile_drop(queue);
+    for (;;) {
+        enum sp__tried tried = queue->kind == SP__RING_STORE ? sp__ring_get(&queue->store.ring, &dropper)
+                                                             : sp__chain_get(&queue->store.chain, &dropper);
+        if (tried == SP__TRY_DONE)
+            dropped++;
+        else if (tried == SP__TRY_BUSY)
+            sp__pass_moment(&moments);
+        else
+            return dropped;
     }
 }
 
-static void sift_down(struct sp__store *store, size_t index)
+void sp__store_close(sp_queue *queue)
+{
+    /* seq_cst: all three, before the sleepers are woken */
+    if (queue->kind == SP__RING_STORE) {
+        sp__or_seq_cst(&queue->store.ring.tail, SP__RING_CLOSED);
+    } else if (queue->kind == SP__CHAIN_STORE) {
+        sp__or_seq_cst(&queue->store.chain.tail.position, SP__CHAIN_CLOSED);
+    } else {
+        sp_lock_acquire(&queue->store.pile.lock);
+        sp__or_seq_cst(&queue->store.pile.closed, 1); /* seq_cst: as above */
+        sp_lock_release(&queue->store.pile.lock);
+    }
+}
+
+struct counts {
+    uint64_t puts, gets;
+    bool closed;
+};
+
+/* puts is read before gets. */
+static struct counts count(const sp_queue *queue)
+{
+    struct counts counts;
+    /* seq_cst: all; in one order with the changes of putters and getters, see must_wait in sleepers.c */
+    if (queue->kind == SP__RING_STORE) {
+        const struct sp__ring *ring = &queue->store.ring;
+        uint64_t tail = sp__load_seq_cst(&ring->tail);
+        counts = (struct counts){ .puts = sp__ring_count(ring, tail), .closed = (tail & SP__RING_CLOSED) != 0 };
+        counts.gets = sp__ring_count(ring, sp__load_seq_cst(&ring->head)); /* seq_cst: as above */
+    } else if (queue->kind == SP__CHAIN_STORE) {
+        const struct sp__chain *chain = &queue->store.chain;
+        uint64_t tail = sp__load_seq_cst(&chain->tail.position); /* seq_cst: as above */
+        counts = (struct counts){ .puts = sp__chain_count(tail), .closed = (tail & SP__CHAIN_CLOSED) != 0 };
+        counts.gets = sp__chain_count(sp__load_seq_cst(&chain->head.position)); /* seq_cst: as above */
+    } else {
+        const struct sp__locked_pile *pile = &queue->store.pile;
+        /* seq_cst: as above */
+        counts = (struct counts){ .closed = sp__load_seq_cst(&pile->closed), .puts = sp__load_seq_cst(&pile->puts) };
+        counts.gets = sp__load_seq_cst(&pile->gets); /* seq_cst: as above */
+    }
+    return counts;
+}
+
+uint64_t sp__store_puts(const sp_queue *queue)
+{
+    return count(queue).puts;
+}
+
+size_t sp__store_size(const sp_queue *queue)
 {
     for (;;) {
-        size_t least = index;
-        for (size_t child = 2 * index + 1; child <= 2 * index + 2 && child < store->size; child++)
-            if (leaves_before(store, slot(store, child), slot(store, least)))
-                least = child;
-        if (least == index)
-            return;
-        swap_slots(store, index, least);
-        index = least;
+        struct counts counts = count(queue);
+        if (count(queue).puts == counts.puts) /* nothing was put in between: there was a moment with just these two */
+            return counts.puts > counts.gets ? (size_t)(counts.puts - counts.gets) : 0;
     }
 }
 
-void sp__store_push(struct sp__store *store, const void *item)
+bool sp__store_is_empty_and_open(const sp_queue *queue)
 {
-    uint64_t number = store->puts++;
-    if (store->order != SP_PRIORITY) {
-        memcpy(ring_slot(store, store->size++), item, store->item_size);
-        return;
-    }
-    unsigned char *last = slot(store, store->size);
-    memcpy(last, item, store->item_size);
-    memcpy(last + store->slot_size - sizeof number, &number, sizeof number);
-    sift_up(store, store->size++);
+    struct counts counts = count(queue);
+    return !counts.closed && counts.puts <= counts.gets;
 }
 
-void sp__store_pop(struct sp__store *store, void *ret_item)
+bool sp__store_is_full_and_open(const sp_queue *queue)
 {
-    store->size--;
-    if (store->order == SP_LIFO) {
-        memcpy(ret_item, ring_slot(store, store->size), store->item_size);
-    } else if (store->order == SP_FIFO) {
-        memcpy(ret_item, ring_slot(store, 0), store->item_size);
-        store->first = store->first + 1 < store->capacity ? store->first + 1 : 0;
-    } else {
-        memcpy(ret_item, slot(store, 0), store->item_size);
-        if (store->size > 0) {
-            memcpy(slot(store, 0), slot(store, store->size), store->slot_size);
-            sift_down(store, 0);
-        }
-    }
-}
-
-void sp__store_drop_next(struct sp__store *store, void (*drop)(void *item))
-{
-    size_t index = store->order == SP_FIFO   ? store->first
-                   : store->order == SP_LIFO ? store->first + store->size - 1
-                                             : 0;
-    if (store->order == SP_LIFO && index >= store->capacity)
-        index -= store->capacity;
-    unsigned char *item = slot(store, index);
-    if (store->order == SP_FIFO)
-        store->first = store->first + 1 < store->capacity ? store->first + 1 : 0;
-    store->size--;
-    drop(item);
-    if (store->order == SP_PRIORITY && store->size > 0) {
-        memcpy(item, slot(store, store->size), store->slot_size);
-        sift_down(store, 0);
-    }
-}
-
-void sp__store_free(struct sp__store *store)
-{
-    sp__os_free(store->slots);
-    store->slots = NULL;
-    store->capacity = store->first = store->size = 0;
+    uint64_t before = count(queue).gets;
+    struct counts counts = count(queue);
+    return !counts.closed && counts.puts - before >= queue->maxsize;
 }

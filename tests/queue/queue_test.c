@@ -97,6 +97,159 @@ static void put_full_and_get_empty(void **state)
     assert_int_equal(sp_put(queue, &item, SP_NOWAIT), SP_FULL);
 }
 
+/* Put until the store needs memory, which it does not get; then it works on, and nothing was lost. */
+static void put_without_memory(sp_queue *queue)
+{
+    int puts = 0, item;
+    sp__fault_arm(1, true);
+    while (sp_put(queue, &puts, 1) == SP_OK)
+        assert_true(++puts < 1000);
+    assert_int_equal(sp_put(queue, &puts, 1), SP_MEMORY_ERROR);
+    assert_true(sp__fault_disarm() >= 2);
+    assert_int_equal(sp_queue_size(queue), puts);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(sp_put(queue, &i, 1), SP_OK);
+    for (int i = 0; i < puts + 1000; i++)
+        assert_int_equal(sp_get(queue, &item, SP_NOWAIT), SP_OK);
+    assert_true(sp_queue_empty(queue));
+    sp_queue_release(queue);
+}
+
+static int least_int_first(const void *a, const void *b)
+{
+    return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
+}
+
+static void a_put_without_memory_fails_and_the_next_works(void **state)
+{
+    (void)state;
+    put_without_memory(sp_queue_of(int));
+    put_without_memory(sp_queue_of(int, .order = SP_LIFO));
+    put_without_memory(sp_queue_of(int, .order = SP_PRIORITY, .compare = least_int_first));
+    put_without_memory(sp_queue_of(int, .maxsize = SIZE_MAX));
+    for (uint64_t call = 1; call <= 2; call++) { /* the handle, the store */
+        sp__fault_arm(call, false);
+        assert_null(sp_queue_of(int, .maxsize = 10));
+        assert_int_equal(errno, ENOMEM);
+        sp__fault_arm(call, false);
+        assert_null(sp_queue_of(int));
+        assert_int_equal(errno, ENOMEM);
+        assert_int_equal(sp__fault_disarm(), 1);
+    }
+}
+
+static void many_at_once(void **state)
+{
+    (void)state;
+    sp_auto(sp_queue) queue = sp_queue_of(int, .maxsize = 5);
+    int items[8] = { 0, 1, 2, 3, 4, 5, 6, 7 }, got[8];
+    size_t done = 99;
+    assert_int_equal(sp_queue_put_many(queue, items, 3, &done, SP_NOWAIT), SP_OK);
+    assert_int_equal(done, 3);
+    assert_int_equal(sp_queue_put_many(queue, items + 3, 5, &done, 0.001), SP_FULL);
+    assert_int_equal(done, 2);
+    assert_int_equal(sp_queue_get_many(queue, got, 8, &done, SP_FOREVER), SP_OK); /* what is there, not more */
+    assert_int_equal(done, 5);
+    assert_memory_equal(got, items, 5 * sizeof(int));
+    assert_int_equal(sp_queue_get_many(queue, got, 8, &done, 0.001), SP_EMPTY);
+    assert_int_equal(done, 0);
+    assert_int_equal(sp_queue_put_many(queue, items, 0, &done, SP_NOWAIT), SP_OK);
+    assert_int_equal(sp_queue_get_many(queue, got, 0, NULL, SP_NOWAIT), SP_OK);
+    assert_int_equal(sp_queue_put_items(queue, items, 1, 2, &done, 1), SP_TYPE_ERROR);
+    assert_int_equal(sp_queue_get_many(queue, got, 2, &done, strtod("nan", NULL)), SP_VALUE_ERROR);
+    assert_int_equal(sp_queue_put_many(queue, items, 2, NULL, SP_NOWAIT), SP_OK);
+    sp_queue_shutdown(queue, false);
+    assert_int_equal(sp_queue_put_many(queue, items, 2, &done, 1), SP_SHUT_DOWN);
+    assert_int_equal(done, 0);
+    assert_int_equal(sp_queue_get_many(queue, got, 1, &done, 1), SP_OK);
+    assert_int_equal(sp_queue_get_many(queue, got, 8, &done, 1), SP_OK);
+    assert_int_equal(done, 1);
+    assert_int_equal(sp_queue_get_many(queue, got, 8, &done, 1), SP_SHUT_DOWN);
+    sp_queue *none = NULL;
+    assert_int_equal(sp_queue_put_many(none, items, 2, &done, 1), SP_MEMORY_ERROR);
+    assert_int_equal(sp_queue_get_many(none, got, 2, &done, 1), SP_MEMORY_ERROR);
+}
+
+/* ---- the bound holds, seen from outside while others put and get ---- */
+
+struct watched {
+    sp_queue *queue;
+    long rounds;
+    uint32_t stop;
+    size_t most;
+};
+
+static void *put_and_get_in_turn(void *arg)
+{
+    struct watched *watched = arg;
+    bool failed = false;
+    for (long i = 0; i < watched->rounds; i++) {
+        int item = (int)i;
+        failed |= sp_put(watched->queue, &item, SP_FOREVER) != SP_OK;
+        if (i % 3 != 0)
+            failed |= sp_get(watched->queue, &item, SP_FOREVER) != SP_OK;
+        if (i % 3 == 1)
+            failed |= sp_get(watched->queue, &item, SP_FOREVER) != SP_OK;
+    }
+    return failed ? arg : NULL;
+}
+
+static void *watch_size(void *arg)
+{
+    struct watched *watched = arg;
+    while (!__atomic_load_n(&watched->stop, __ATOMIC_RELAXED)) {
+        size_t size = sp_queue_size(watched->queue);
+        if (size > watched->most)
+            watched->most = size;
+    }
+    return NULL;
+}
+
+static void hold_to_bound(sp_queue *queue, size_t maxsize)
+{
+    struct watched watched = { .queue = queue, .rounds = test_count(30000) / 3 * 3 };
+    pthread_t watcher = test_thread(watch_size, &watched), workers[3];
+    for (int i = 0; i < 3; i++)
+        workers[i] = test_thread(put_and_get_in_turn, &watched);
+    for (int i = 0; i < 3; i++) {
+        void *failed;
+        assert_int_equal(pthread_join(workers[i], &failed), 0);
+        assert_null(failed);
+    }
+    __atomic_store_n(&watched.stop, 1, __ATOMIC_RELAXED);
+    test_join(watcher);
+    assert_true(watched.most <= maxsize);
+    assert_int_equal(sp_queue_size(queue), 0);
+    sp_queue_release(queue);
+}
+
+static void size_never_exceeds_maxsize(void **state)
+{
+    (void)state;
+    hold_to_bound(sp_queue_of(int, .maxsize = 4), 4);
+    hold_to_bound(sp_queue_of(int, .maxsize = 5, .order = SP_LIFO), 5);
+    hold_to_bound(sp_queue_of(int, .maxsize = 4, .order = SP_PRIORITY, .compare = least_int_first), 4);
+}
+
+/* ---- blocks come and go ---- */
+
+static void a_million_items_and_back(void **state)
+{
+    (void)state;
+    sp_auto(sp_queue) queue = sp_queue_of(uint64_t);
+    uint64_t n = (uint64_t)test_count(1000000), item;
+    for (uint64_t round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < n; i++)
+            assert_int_equal(sp_put(queue, &i, SP_NOWAIT), SP_OK);
+        assert_int_equal(sp_queue_size(queue), n);
+        for (uint64_t i = 0; i < n; i++) {
+            assert_int_equal(sp_get(queue, &item, SP_NOWAIT), SP_OK);
+            assert_int_equal(item, i);
+        }
+        assert_int_equal(sp_get(queue, &item, SP_NOWAIT), SP_EMPTY);
+    }
+}
+
 static void type_value_and_memory_errors(void **state)
 {
     (void)state;
@@ -111,10 +264,6 @@ static void type_value_and_memory_errors(void **state)
     sp_queue *none = NULL;
     assert_int_equal(sp_put(none, &item, 1), SP_MEMORY_ERROR);
     assert_int_equal(sp_get(none, &item, 1), SP_MEMORY_ERROR);
-    sp__fault_arm(1, false);
-    assert_int_equal(sp_put(queue, &item, 1), SP_MEMORY_ERROR);
-    sp__fault_disarm();
-    assert_int_equal(sp_put(queue, &item, 1), SP_OK);
     assert_null(sp_queue_new(0, NULL));
     assert_int_equal(errno, EINVAL);
     assert_null(sp_queue_of(int, .order = SP_PRIORITY));
@@ -150,7 +299,7 @@ static void drop(void *item)
     (void)item;
     dropped++;
     if (dropping != NULL)
-        assert_int_equal(sp_queue_size(dropping), 0); /* calls back: the lock is not held */
+        assert_int_equal(sp_queue_size(dropping), 2 - dropped); /* calls back: no lock is held, and it has left */
 }
 
 static void shutdown_lets_getters_have_what_is_left(void **state)
@@ -342,6 +491,10 @@ int main(void)
         cmocka_unit_test(items_of_any_size_through_a_ring_that_grows_and_wraps),
         cmocka_unit_test(put_full_and_get_empty),
         cmocka_unit_test(type_value_and_memory_errors),
+        cmocka_unit_test(a_put_without_memory_fails_and_the_next_works),
+        cmocka_unit_test(many_at_once),
+        cmocka_unit_test(size_never_exceeds_maxsize),
+        cmocka_unit_test(a_million_items_and_back),
         cmocka_unit_test(task_done_and_join),
         cmocka_unit_test(shutdown_lets_getters_have_what_is_left),
         cmocka_unit_test(immediate_shutdown_drops_what_is_left_and_settles_join),

@@ -1,0 +1,51 @@
+/* Copying items, which are bytes of one size.
+
+   SPDX-License-Identifier: MIT */
+#ifndef SP_QUEUE_ITEM_H
+#define SP_QUEUE_ITEM_H
+
+#include <stdint.h>
+#include <string.h>
+
+/* Two words that different threads write stand so many bytes apart: cache lines are fetched in pairs. */
+#define SP__APART __attribute__((aligned(128)))
+
+/* Copy one item; the sizes of one word without a call. */
+static inline void sp__copy_item(void *to, const void *from, size_t size)
+{
+    if (size == sizeof(uint64_t))
+        memcpy(to, from, sizeof(uint64_t));
+    else if (size == sizeof(uint32_t))
+        memcpy(to, from, sizeof(uint32_t));
+    else
+        memcpy(to, from, size);
+}
+
+/* What becomes of an item that leaves: it is copied to `to`, or, without `to`, given to `drop` where it lies. */
+struct sp__taker {
+    void *to;
+    void (*drop)(void *item);
+    size_t size;
+};
+
+static inline void sp__take_item(const struct sp__taker *taker, void *from)
+{
+    if (taker->to != NULL)
+        sp__copy_item(taker->to, from, taker->size);
+    else if (taker->drop != NULL)
+        taker->drop(from);
+}
+
+/* Where an item stands behind a word in a slot, so that `drop` finds it aligned. */
+static inline size_t sp__item_offset(size_t item_size)
+{
+    return item_size % 16 == 0 ? 16 : 8;
+}
+
+static inline size_t sp__slot_size(size_t item_size)
+{
+    size_t unit = sp__item_offset(item_size);
+    return unit + (item_size + unit - 1) / unit * unit;
+}
+
+#endif

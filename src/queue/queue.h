@@ -1,0 +1,90 @@
+/* The queue from the inside: where its items lie, and who sleeps for what.
+
+   SPDX-License-Identifier: MIT */
+#ifndef SP_QUEUE_QUEUE_H
+#define SP_QUEUE_QUEUE_H
+
+#include <stdbool.h>
+
+#include <spool/lock.h>
+#include <spool/queue.h>
+
+#include "park/deadline.h"
+#include "park/park.h"
+#include "queue/chain.h"
+#include "queue/pile.h"
+#include "queue/ring.h"
+
+enum sp__store_kind {
+    SP__RING_STORE,  /* FIFO with a bound */
+    SP__CHAIN_STORE, /* FIFO without */
+    SP__PILE_STORE   /* everything else, under a lock */
+};
+
+/* LIFO, PRIORITY, and a FIFO with a bound too large for a ring. */
+struct sp__locked_pile {
+    sp_lock lock;
+    struct sp__pile pile; /* guarded by lock */
+    uint64_t puts, gets;  /* atomic, written under lock: how many there were */
+    uint32_t closed;      /* atomic, written under lock */
+};
+
+/* Who sleeps for one of the three things that a queue is waited for.  `word`: how many sleep, and WAKING: one was woken and
+   has not looked yet; it will wake the next if there is more to have, so that others need not. */
+#define SP__WAKING (UINT64_C(1) << 32)
+struct sp__sleepers {
+    uint64_t word; /* atomic */
+    enum sp__kind kind;
+};
+
+struct sp_queue {
+    uint32_t refs;            /* atomic */
+    uint32_t process;         /* set once; sp__process_number when it was made: elsewhere it is closed */
+    enum sp__store_kind kind; /* set once */
+    size_t item_size;         /* set once */
+    size_t maxsize;           /* set once; 0: no bound */
+    void (*drop)(void *item); /* set once; or NULL */
+    struct sp__sleepers putters, getters, joiners;
+    uint64_t done SP__APART; /* atomic; for so many items task_done was called, or nobody will */
+    union {
+        struct sp__ring ring;
+        struct sp__chain chain;
+        struct sp__locked_pile pile;
+    } store SP__APART;
+};
+
+/* ---- store.c: tries, without waiting ---- */
+/* False: no memory. */
+bool sp__store_init(sp_queue *queue, const sp_queue_options *options);
+void sp__store_free(sp_queue *queue);
+enum sp__tried sp__store_put(sp_queue *queue, const void *item);
+enum sp__tried sp__store_get(sp_queue *queue, void *ret_item);
+/* Give what is left to queue->drop.  Returns how many there were.  pre: it is closed. */
+uint64_t sp__store_drop(sp_queue *queue);
+/* Nothing is put any more. */
+void sp__store_close(sp_queue *queue);
+/* So many items were put so far. */
+uint64_t sp__store_puts(const sp_queue *queue);
+/* So many are in it; exact at some moment of the call. */
+size_t sp__store_size(const sp_queue *queue);
+/* Has a getter, or a putter, that was counted as a sleeper before reason to wait?  May say yes only if every change that
+   would end the wait is still to come. */
+bool sp__store_is_empty_and_open(const sp_queue *queue);
+bool sp__store_is_full_and_open(const sp_queue *queue);
+
+/* ---- sleepers.c ---- */
+/* Wake one of them, unless one is on its way. */
+void sp__sleepers_wake_slow(struct sp__sleepers *sleepers);
+static inline void sp__sleepers_wake(struct sp__sleepers *sleepers)
+{
+    /* seq_cst: after the caller's change, a seq_cst read-modify-write; pairs with the addition before must_wait looks */
+    uint64_t word = sp__load_seq_cst(&sleepers->word);
+    if (word != 0 && !(word & SP__WAKING))
+        sp__sleepers_wake_slow(sleepers);
+}
+void sp__sleepers_wake_all(struct sp__sleepers *sleepers);
+/* Sleep while must_wait(queue).  *ret_woken: one of these wake-ups has reached the caller, who owes the next one. */
+enum sp__parked sp__sleepers_sleep(struct sp__sleepers *sleepers, const sp_queue *queue,
+                                   bool (*must_wait)(const sp_queue *), int64_t deadline);
+
+#endif
