@@ -1,31 +1,39 @@
-/* Threads whose results are not lost, and whose errors do not disappear.
+/* Threads whose results are not lost, and whose errors do not disappear: the DownloadThread of "Python Threading Is...
+   Weird", without a class.
 
    SPDX-License-Identifier: MIT */
 #include <spool.h>
 #include <stdio.h>
+#include <string.h>
 
-struct page {
+struct download {
     const char *url;
 };
+struct page {
+    char text[80];
+};
 
-static sp_status fetch(const struct page *in, int *ret_size)
+static sp_status download(const struct download *in, struct page *ret_page)
 {
-    if (in->url[0] != 'h')
+    printf("Downloading %s\n", in->url);
+    if (strncmp(in->url, "https://", 8) != 0)
         return sp_raise(SP_VALUE_ERROR, "no URL: %s", in->url);
-    sp_sleep(0.05);
-    *ret_size = (int)sizeof "data";
+    sp_sleep(0.1); /* simulates the download */
+    snprintf(ret_page->text, sizeof ret_page->text, "Data from %s", in->url);
     return SP_OK;
 }
-SP_TASK(fetch, struct page, int);
+SP_TASK(download, struct download, struct page);
 
 int main(void)
 {
-    sp_thread *threads[] = { sp_start(fetch, .url = "https://example.com/users"),
-                             sp_start(fetch, .url = "https://example.com/posts"), sp_start(fetch, .url = "users") };
-    for (int i = 0; i < 3; i++) {
-        int size;
-        if (sp_join(threads[i], &size, SP_FOREVER) == SP_OK)
-            printf("thread %d: %d bytes\n", i, size);
+    sp_thread *threads[] = { sp_start(download, .url = "https://api.example.com/users"),
+                             sp_start(download, .url = "https://api.example.com/posts"),
+                             sp_start(download, .url = "https://api.example.com/comments"),
+                             sp_start(download, .url = "users") };
+    for (int i = 0; i < 4; i++) {
+        struct page page;
+        if (sp_join(threads[i], &page, SP_FOREVER) == SP_OK)
+            printf("thread %d: %s\n", i, page.text);
         else
             printf("thread %d failed: %s\n", i, sp_thread_error(threads[i])->message);
         sp_thread_release(threads[i]);
