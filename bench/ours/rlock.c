@@ -1,0 +1,24 @@
+/* L3 with sp_rlock.
+
+   SPDX-License-Identifier: MIT */
+#include <spool.h>
+#include <string.h>
+
+typedef sp_rlock the_lock;
+
+static void the_lock_init(the_lock *lock)
+{
+    memset(lock, 0, sizeof *lock);
+}
+
+static inline void the_lock_acquire(the_lock *lock)
+{
+    sp_rlock_acquire(lock);
+}
+
+static inline void the_lock_release(the_lock *lock)
+{
+    sp_rlock_release(lock);
+}
+
+#include "../lock.h"
