@@ -98,6 +98,8 @@
 #define sp_start_with(options, ...) SP_START_((options), __VA_ARGS__, )
 #define SP_START_(options, fn, ...) sp_thread_start(options, &fn##_sp_task, SP_ARG_(fn, __VA_ARGS__))
 #define SP_THREAD(...) (SP_OPTIONS_(sp_thread_options, __VA_ARGS__)) /* the parentheses shield its commas */
+#define sp_timer_start(seconds, ...) SP_TIMER_START_((seconds), __VA_ARGS__, )
+#define SP_TIMER_START_(seconds, fn, ...) sp_timer_new(seconds, &fn##_sp_task, SP_ARG_(fn, __VA_ARGS__))
 #define sp_join(thread, out, timeout) sp_thread_join((thread), (out), SP_SIZEOF_(out), (timeout))
 
 /* future.h */
@@ -194,6 +196,11 @@ static inline SP_UNUSED_ void sp_completion_scope_end_(sp_completion **handle)
 static inline SP_UNUSED_ void sp_thread_scope_end_(sp_thread **handle)
 {
     sp_thread_release(*handle);
+}
+
+static inline SP_UNUSED_ void sp_timer_scope_end_(sp_timer **handle)
+{
+    sp_timer_release(*handle);
 }
 
 static inline SP_UNUSED_ void sp_queue_scope_end_(sp_queue **handle)

@@ -87,11 +87,89 @@ SP_API void sp_thread_release(sp_thread *thread);
    for the call.  Source: threading.excepthook. */
 SP_API void sp_set_excepthook(void (*hook)(sp_thread *thread, const sp_error *error, void *context), void *context);
 
-/* Wait for every thread that is no daemon, then close and drain every pool, until neither is left.
+/* The handle of the calling thread, lent: valid until the thread ends, retain it to keep it longer.
+
+   A thread that the library did not start gets one here ("Dummy-1", daemon), which ends with it; the main thread has one
+   from the start.  NULL: no memory (errno ENOMEM).  Source: CPython 3.13 threading.current_thread. */
+SP_API sp_thread *sp_thread_current(void);
+
+/* The handle of the main thread, lent, for ever.  In the child of a fork that is the thread that forked.  NULL only when the
+   library was loaded later, by another thread.  Source: CPython 3.13 threading.main_thread. */
+SP_API sp_thread *sp_thread_main(void);
+
+/* How many threads run: the main thread, all that were started and have not ended, workers of pools, and foreign threads
+   that have asked for their handle.  Old when it arrives.  Source: CPython 3.13 threading.active_count. */
+SP_API size_t sp_thread_active_count(void);
+
+/* Those threads: up to n handles into ret_threads, each with a reference that is the caller's to release.
+   Returns how many there are, which may be more than n; then the first n were given.  Source: threading.enumerate. */
+SP_API size_t sp_thread_enumerate(sp_thread **ret_threads, size_t n);
+
+/* Wait for every thread that is no daemon, then for pending timers and their tasks, then close and drain every pool, until
+   nothing is left.
 
    Call it last in main; else an exit handler does the same (Python's rule).  The calling thread and its own pool are
    skipped.  In a forked child there is nothing to wait for.  True: all done.  False: the time was up. */
 SP_API bool sp_join_all(double timeout);
+
+/* A task that runs later, once. */
+typedef struct sp_timer sp_timer;
+
+/* Run the task in `seconds`, on a thread of its own: threading.Timer(seconds, ...).start().  In C: sp_timer_start().
+
+   `arg` is copied, as by sp_thread_start().  One thread of the library keeps the time for all timers.  0 and less: at once.
+
+   Returns a handle, one reference, the caller's to release (the timer goes on without); NULL: no memory or no thread to keep
+     the time (errno ENOMEM, EAGAIN, ...), or NaN (errno EINVAL), the argument dropped.
+   Order: everything before the start happens before the task.
+   Errors: those of the task go to the excepthook, unless sp_timer_join() has looked.  When no thread can be had at the
+     time, the task does not run: SP_OS_ERROR, reported as an error that nobody looked at.
+   Fork: in the child it never runs.  Exit: a pending timer is waited for, as in Python; cancel it if that is not wanted.
+   Source: CPython 3.13 threading.Timer. */
+SP_API sp_timer *sp_timer_new(double seconds, const sp_task *task, const void *arg);
+
+/* Do not run it.  True: it has not begun and never will, however often asked.  False: it runs or has run; or NULL; or it
+   was made before the fork that made this process. */
+SP_API bool sp_timer_cancel(sp_timer *timer);
+
+/* Wait until its task has ended and its thread is gone.
+
+   Returns SP_OK, or the status with which the task failed (its error counts as seen), or
+     SP_TIMEOUT       it did not end in time
+     SP_CANCELLED     it was cancelled and never ran
+     SP_OS_ERROR      no thread could be had for it
+     SP_DEADLOCK      the caller is its task (RuntimeError)
+     SP_VALUE_ERROR   timeout is NaN
+     SP_MEMORY_ERROR  timer is NULL
+     SP_SHUT_DOWN     it was made before the fork that made this process
+   Order: everything the task did happens before the return.  Blocks: yes. */
+SP_API SP_MUST_CHECK sp_status sp_timer_join(sp_timer *timer, double timeout);
+
+/* Give the handle back; the timer goes on.  NULL is fine. */
+SP_API void sp_timer_release(sp_timer *timer);
+
+/* A variable of which each thread has its own: threading.local.
+
+       static sp_local user = SP_LOCAL(struct user, init, fini);
+
+   init and fini may be NULL.  Use objects that live as long as the threads which use them, and do not copy them. */
+typedef struct sp_local {
+    size_t sp_size_, sp_align_;
+    void (*sp_init_)(void *value);
+    void (*sp_fini_)(void *value);
+    uint64_t sp_key_;
+} sp_local;
+#define SP_LOCAL(Type, init, fini) { sizeof(Type), __alignof__(Type), (init), (fini), 0 }
+
+/* The calling thread's value: made on its first use in this thread, all bytes zero, then given to init.
+
+   NULL: no memory (errno ENOMEM); a later call tries again.  The value stays where it is until the thread ends.
+   End: fini is called for it in the thread, before the thread counts as ended, whoever started the thread; a value that a
+     finaliser makes is finished too, up to four rounds, then its memory is given back without.  Values of the main thread
+     live until the process ends, without fini.
+   A task that runs inside another task's wait sees the values of its thread.  Source: CPython 3.13 threading.local,
+   pthread_key_create(3). */
+SP_API void *sp_local_get(sp_local *local);
 
 SP_END_DECLS_
 #endif

@@ -24,8 +24,7 @@ bool sp__pool_collect_one(struct sp__pool *pool)
     if (worker == NULL)
         return false;
     sp_lock_release(&pool->lock);
-    (void)sp__thread_wait_ended(worker->thread, SP__NEVER); /* short: it has left its loop */
-    sp__thread_collect(worker->thread);
+    (void)sp__thread_finish(worker->thread, SP__NEVER); /* short: it has left its loop */
     sp_thread_release(worker->thread);
     sp__os_free(worker);
     sp_lock_acquire(&pool->lock);

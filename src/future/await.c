@@ -6,6 +6,7 @@
 
    SPDX-License-Identifier: MIT */
 #include "future/future.h"
+#include "os/os.h"
 #include "park/park.h"
 #include "park/wait_graph.h"
 
@@ -97,7 +98,10 @@ static bool is_of_own_pool(const sp_future *future)
 
 static bool has_stack(void)
 {
-    uintptr_t bottom = sp__self()->stack_bottom, here = (uintptr_t)__builtin_frame_address(0);
+    struct sp__runner *self = sp__self();
+    if (self->stack_bottom == 0)
+        self->stack_bottom = sp__os_stack_bottom();
+    uintptr_t bottom = self->stack_bottom, here = (uintptr_t)__builtin_frame_address(0);
     return bottom != 0 && here > bottom && here - bottom >= STACK_TO_HELP;
 }
 

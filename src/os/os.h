@@ -50,6 +50,9 @@ void sp__os_thread_join(struct sp__os_thread *thread);
 void sp__os_thread_name_self(const char *name);
 /* The same for another thread.  pre: it was started and not joined. */
 void sp__os_thread_name(struct sp__os_thread *thread, const char *name);
+/* Make *thread name the calling thread, so that it can be given a name.  It is never joined. */
+void sp__os_thread_this(struct sp__os_thread *thread);
+bool sp__os_is_main_thread(void);
 /* The system's number of the calling thread. */
 uint64_t sp__os_thread_id(void);
 /* Lowest address of the calling thread's stack, above the guard page; 0 when it cannot be told. */

@@ -96,6 +96,16 @@ void sp__os_thread_name(struct sp__os_thread *thread, const char *name)
     pthread_setname_np(thread->handle, cut);
 }
 
+void sp__os_thread_this(struct sp__os_thread *thread)
+{
+    thread->handle = pthread_self();
+}
+
+bool sp__os_is_main_thread(void)
+{
+    return sp__os_thread_id() == (uint64_t)getpid();
+}
+
 uint64_t sp__os_thread_id(void)
 {
     return (uint64_t)syscall(SYS_gettid);

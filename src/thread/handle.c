@@ -69,12 +69,18 @@ void sp__thread_ref_down(sp_thread *thread)
         destroy(thread);
 }
 
+void sp__thread_add_handle(sp_thread *thread)
+{
+    if (thread->handles++ == 0)
+        sp__ref_up(&thread->refs);
+}
+
 sp_thread *sp_thread_retain(sp_thread *thread)
 {
     if (thread == NULL)
         return NULL;
     sp__registry_lock();
-    thread->handles++;
+    sp__thread_add_handle(thread);
     sp__registry_unlock();
     return thread;
 }
@@ -87,6 +93,8 @@ void sp_thread_release(sp_thread *thread)
     bool last = --thread->handles == 0;
     /* relaxed: the registry lock orders us with sp__registry_end */
     bool ended = sp__load_relaxed(&thread->state) >= SP__THREAD_ENDED;
+    if (last && ended)
+        sp__registry_note_orphan(thread);
     sp__registry_unlock();
     if (!last)
         return;
@@ -107,30 +115,39 @@ const char *sp_thread_name(const sp_thread *thread)
     return sp__load_acquire(&thread->name)->text;
 }
 
+struct sp__thread_name *sp__thread_new_name(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    struct sp__thread_name *node = sp__os_alloc(sizeof *node + size);
+    if (node == NULL)
+        return NULL;
+    *node = (struct sp__thread_name){ .text = memcpy(node + 1, text, size) };
+    return node;
+}
+
 sp_status sp_thread_set_name(sp_thread *thread, const char *name)
 {
     if (thread == NULL || name == NULL)
         return SP_VALUE_ERROR;
-    size_t size = strlen(name) + 1;
-    struct sp__thread_name *node = sp__os_alloc(sizeof *node + size);
+    struct sp__thread_name *node = sp__thread_new_name(name);
     if (node == NULL)
         return SP_MEMORY_ERROR;
-    memcpy(node->text, name, size);
     sp__registry_lock();
     node->older = thread->name;
     /* release: publishes the text; pairs with the acquire in sp_thread_name */
     sp__store_release(&thread->name, node);
-    sp__runner_set_name(&thread->runner, node->text);
     /* relaxed: a thread is collected only after it has left RUNNING, under the registry lock */
-    if (sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING)
+    if (sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING) {
+        sp__runner_set_name(thread->runner, node->text);
         sp__os_thread_name(&thread->os, name);
+    }
     sp__registry_unlock();
     return SP_OK;
 }
 
 uint64_t sp_thread_ident(const sp_thread *thread)
 {
-    return thread->runner.id;
+    return thread->ident;
 }
 
 static bool no_native_id(void *context)

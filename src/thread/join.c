@@ -23,7 +23,7 @@ static bool not_there_yet(void *context)
 static bool wait_for_state(sp_thread *thread, enum sp__thread_state wanted, int64_t deadline)
 {
     struct state_wait wait = { thread, wanted };
-    /* acquire: pairs with the releases in sp__registry_end and sp__thread_collect; all that the thread did happens before */
+    /* acquire: pairs with the releases in sp__registry_end and collect; all that the thread did happens before */
     while (sp__load_acquire(&thread->state) < (uint32_t)wanted) {
         if (deadline == SP__PASSED)
             return false;
@@ -38,11 +38,6 @@ static bool wait_for_state(sp_thread *thread, enum sp__thread_state wanted, int6
     return true;
 }
 
-bool sp__thread_wait_ended(sp_thread *thread, int64_t deadline)
-{
-    return wait_for_state(thread, SP__THREAD_ENDED, deadline);
-}
-
 void sp__thread_wake_joiners(sp_thread *thread)
 {
     sp__unpark(&(struct sp__wake){
@@ -54,24 +49,37 @@ static void join_os_thread(void *arg)
     sp__os_thread_join(arg);
 }
 
-void sp__thread_collect(sp_thread *thread)
+/* pre: the caller is the collector. */
+static void collect(sp_thread *thread)
 {
-    uint32_t ended = SP__THREAD_ENDED;
-    /* acq_rel: the one who gets it here collects */
-    if (!sp__cas_acq_rel(&thread->state, &ended, SP__THREAD_JOINING)) {
-        (void)wait_for_state(thread, SP__THREAD_GONE, SP__NEVER); /* short: the thread has ended */
-        return;
-    }
-    sp__park_block(join_os_thread, &thread->os);
+    sp__park_block(join_os_thread, &thread->os); /* also waits for the end, when it has not come yet */
     /* release: pairs with the acquire in wait_for_state */
     sp__store_release(&thread->state, SP__THREAD_GONE);
     sp__thread_wake_joiners(thread);
     sp__registry_remove(thread);
 }
 
+bool sp__thread_finish(sp_thread *thread, int64_t deadline)
+{
+    uint32_t nobody = 0;
+    if (thread->foreign)
+        return wait_for_state(thread, SP__THREAD_GONE, deadline);
+    if (deadline != SP__NEVER && !wait_for_state(thread, SP__THREAD_ENDED, deadline))
+        return false;
+    /* acquire: pairs with the release of the collector, or of a fork's child, where there is nothing to collect */
+    if (sp__load_acquire(&thread->state) == SP__THREAD_GONE)
+        return true;
+    /* acq_rel: the one who gets it here collects */
+    if (sp__cas_acq_rel(&thread->collector, &nobody, 1))
+        collect(thread);
+    else
+        (void)wait_for_state(thread, SP__THREAD_GONE, SP__NEVER); /* short, or the caller has no limit either */
+    return true;
+}
+
 static bool is_caller(const sp_thread *thread)
 {
-    return sp__runner_on_stack(thread->runner.id) != 0;
+    return sp__runner_on_stack(thread->ident);
 }
 
 /* Whose end is waited for; 0: it has ended. */
@@ -79,39 +87,46 @@ static uint64_t runner_of(const void *object)
 {
     const sp_thread *thread = object;
     /* relaxed: the end of a thread that waits cannot have come */
-    return sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING ? thread->runner.id : 0;
+    return sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING ? thread->ident : 0;
 }
 
 static bool wait_as_joiner(sp_thread *thread, int64_t deadline)
 {
     /* acquire: pairs with the release in sp__registry_end */
     if (deadline != SP__NEVER || sp__load_acquire(&thread->state) != SP__THREAD_RUNNING)
-        return sp__thread_wait_ended(thread, deadline);
+        return sp__thread_finish(thread, deadline);
     struct sp__edge edge = { .does = "waits for the end of the thread", .object = thread, .owner = runner_of };
     (void)sp__edge_publish(&edge);
-    (void)sp__thread_wait_ended(thread, SP__NEVER);
+    (void)sp__thread_finish(thread, SP__NEVER);
     sp__edge_withdraw(&edge);
     return true;
 }
 
 /* Wait until the OS thread is gone. */
-static sp_status wait_gone(sp_thread *thread, double timeout)
+static sp_status wait_gone(sp_thread *thread, int64_t deadline)
 {
-    if (sp__is_nan(timeout))
-        return SP_VALUE_ERROR;
     if (is_caller(thread))
         return SP_DEADLOCK;
-    if (!wait_as_joiner(thread, sp__deadline(timeout)))
+    if (!wait_as_joiner(thread, deadline))
         return SP_TIMEOUT;
-    if (thread->lost_by_fork)
-        return SP_SHUT_DOWN;
-    sp__thread_collect(thread);
-    return SP_OK;
+    return thread->lost_by_fork ? SP_SHUT_DOWN : SP_OK;
 }
 
 sp_status sp_thread_wait(sp_thread *thread, double timeout)
 {
-    return thread == NULL ? SP_MEMORY_ERROR : wait_gone(thread, timeout);
+    if (thread == NULL)
+        return SP_MEMORY_ERROR;
+    return sp__is_nan(timeout) ? SP_VALUE_ERROR : wait_gone(thread, sp__deadline(timeout));
+}
+
+sp_status sp__thread_join_until(sp_thread *thread, int64_t deadline)
+{
+    sp_status status = wait_gone(thread, deadline);
+    if (status != SP_OK)
+        return status;
+    if (thread->status != SP_OK)
+        (void)sp__registry_take_failed(thread);
+    return thread->status;
 }
 
 sp_status sp_thread_join(sp_thread *thread, void *ret_result, size_t size, double timeout)
@@ -120,14 +135,12 @@ sp_status sp_thread_join(sp_thread *thread, void *ret_result, size_t size, doubl
         return SP_MEMORY_ERROR;
     if (ret_result != NULL && size != thread->task->result_size)
         return SP_TYPE_ERROR;
-    sp_status status = wait_gone(thread, timeout);
-    if (status != SP_OK)
-        return status;
-    if (thread->status != SP_OK)
-        (void)sp__registry_take_failed(thread);
-    else if (ret_result != NULL)
+    if (sp__is_nan(timeout))
+        return SP_VALUE_ERROR;
+    sp_status status = sp__thread_join_until(thread, sp__deadline(timeout));
+    if (status == SP_OK && ret_result != NULL)
         memcpy(ret_result, thread->result, size);
-    return thread->status;
+    return status;
 }
 
 const sp_error *sp_thread_error(sp_thread *thread)

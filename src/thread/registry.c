@@ -10,6 +10,7 @@
 
 static struct sp__word_lock lock;
 static struct sp__list threads SP__GUARDED_BY(lock) = { &threads, &threads };
+static struct sp__list orphans SP__GUARDED_BY(lock) = { &orphans, &orphans };
 static struct sp__list failures SP__GUARDED_BY(lock) = { &failures, &failures };
 static struct sp__list drainables SP__GUARDED_BY(lock) = { &drainables, &drainables };
 static bool prepared SP__GUARDED_BY(lock);
@@ -36,9 +37,17 @@ void sp__registry_remove(sp_thread *thread)
     sp__word_lock_acquire(&lock);
     bool linked = sp__list_linked(&thread->link);
     sp__list_remove(&thread->link);
+    sp__list_remove(&thread->orphan);
     sp__word_lock_release(&lock);
     if (linked)
         sp__thread_ref_down(thread);
+}
+
+void sp__registry_note_orphan(sp_thread *thread) SP__UNCHECKED
+{
+    /* relaxed: under the lock.  One that a joiner has collected is in no list any more. */
+    if (!thread->foreign && sp__list_linked(&thread->link) && !sp__list_linked(&thread->orphan))
+        sp__list_append(&orphans, &thread->orphan);
 }
 
 bool sp__registry_end(sp_thread *thread)
@@ -49,6 +58,8 @@ bool sp__registry_end(sp_thread *thread)
     bool unheld = thread->handles == 0;
     /* release: publishes status, result and error; pairs with the acquire in wait_for_state */
     sp__store_release(&thread->state, SP__THREAD_ENDED);
+    if (unheld)
+        sp__registry_note_orphan(thread);
     sp__word_lock_release(&lock);
     return unheld;
 }
@@ -76,14 +87,45 @@ void sp__drainable_remove(struct sp__drainable *drainable)
     sp__word_lock_release(&lock);
 }
 
-/* The first thread for which `wanted` says yes, with a reference. */
-static sp_thread *find(bool (*wanted)(const sp_thread *thread))
+/* The first orphan but the calling thread itself, out of the list, with a reference. */
+static sp_thread *take_orphan(void)
+{
+    sp_thread *found = NULL;
+    sp__word_lock_acquire(&lock);
+    for (struct sp__list *at = orphans.next; at != &orphans && found == NULL; at = at->next) {
+        sp_thread *thread = sp__container_of(at, sp_thread, orphan);
+        if (!sp__runner_on_stack(thread->ident))
+            found = thread;
+    }
+    if (found != NULL) {
+        sp__list_remove(&found->orphan);
+        sp__ref_up(&found->refs);
+    }
+    sp__word_lock_release(&lock);
+    return found;
+}
+
+void sp__registry_collect(void)
+{
+    for (sp_thread *thread; (thread = take_orphan()) != NULL;) {
+        (void)sp__thread_finish(thread, SP__NEVER); /* short: it has ended */
+        sp__thread_ref_down(thread);
+    }
+}
+
+static bool is_waited_for(const sp_thread *thread)
+{
+    return !thread->daemon && !thread->worker && !thread->foreign && !sp__runner_on_stack(thread->ident);
+}
+
+/* The first thread that process exit waits for, with a reference. */
+static sp_thread *first_waited_for(void)
 {
     sp_thread *found = NULL;
     sp__word_lock_acquire(&lock);
     for (struct sp__list *at = threads.next; at != &threads && found == NULL; at = at->next) {
         sp_thread *thread = sp__container_of(at, sp_thread, link);
-        if (wanted(thread))
+        if (is_waited_for(thread))
             found = thread;
     }
     if (found != NULL)
@@ -92,38 +134,34 @@ static sp_thread *find(bool (*wanted)(const sp_thread *thread))
     return found;
 }
 
-/* Ended, without a handle through which anybody could join it. */
-static bool is_uncollected(const sp_thread *thread)
-{
-    /* relaxed: a candidate; sp__thread_collect acquires.  A worker is collected by its pool. */
-    return thread->handles == 0 && sp__load_relaxed(&thread->state) == SP__THREAD_ENDED &&
-           !sp__runner_on_stack(thread->runner.id);
-}
-
-void sp__registry_collect(void)
-{
-    for (sp_thread *thread; (thread = find(is_uncollected)) != NULL;) {
-        sp__thread_collect(thread);
-        sp__thread_ref_down(thread);
-    }
-}
-
-static bool is_waited_for(const sp_thread *thread)
-{
-    return !thread->daemon && !thread->worker && !sp__runner_on_stack(thread->runner.id);
-}
-
 static bool join_threads(int64_t deadline)
 {
-    for (sp_thread *thread; (thread = find(is_waited_for)) != NULL;) {
-        bool ended = sp__thread_wait_ended(thread, deadline);
-        if (ended)
-            sp__thread_collect(thread);
+    for (sp_thread *thread; (thread = first_waited_for()) != NULL;) {
+        bool finished = sp__thread_finish(thread, deadline);
         sp__thread_ref_down(thread);
-        if (!ended)
+        if (!finished)
             return false;
     }
     return true;
+}
+
+size_t sp__registry_list(sp_thread **ret_threads, size_t n)
+{
+    size_t count = 0;
+    sp__word_lock_acquire(&lock);
+    for (struct sp__list *at = threads.next; at != &threads; at = at->next) {
+        sp_thread *thread = sp__container_of(at, sp_thread, link);
+        /* relaxed: RUNNING is left under the lock */
+        if (thread->internal || sp__load_relaxed(&thread->state) != SP__THREAD_RUNNING)
+            continue;
+        if (count < n) {
+            sp__thread_add_handle(thread);
+            ret_threads[count] = thread;
+        }
+        count++;
+    }
+    sp__word_lock_release(&lock);
+    return count;
 }
 
 /* Does the calling thread run a task of this one's? */
@@ -190,17 +228,25 @@ static void at_exit(void)
 /* The child has one thread: whoever forked.  It joins nothing. */
 static void after_fork(void) SP__UNCHECKED
 {
+    sp_thread *survivor = NULL;
     lock = (struct sp__word_lock){ 0 };
     for (struct sp__list *at = threads.next, *next; at != &threads; at = next) {
         sp_thread *thread = sp__container_of(at, sp_thread, link);
         next = at->next;
         at->next = at->prev = NULL; /* the registry's reference is kept: nobody else may free it */
-        if (sp__runner_on_stack(thread->runner.id))
-            continue; /* the one that forked lives on as the child's only thread */
+        if (sp__runner_on_stack(thread->ident)) {
+            survivor = thread; /* the one that forked lives on as the child's only thread */
+            continue;
+        }
         thread->lost_by_fork = sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING; /* relaxed: alone in the child */
         sp__store_relaxed(&thread->state, SP__THREAD_GONE);                            /* relaxed: alone in the child */
     }
     sp__list_init(&threads);
+    if (survivor != NULL)
+        sp__list_append(&threads, &survivor->link);
+    sp__list_init(&orphans);
+    sp__main_after_fork();
+    sp__timers_after_fork();
     while (!sp__list_empty(&failures))
         sp__list_remove(failures.next); /* the parent reports its own */
     for (struct sp__list *at = drainables.next, *next; at != &drainables; at = next) {

@@ -13,21 +13,16 @@ _Static_assert(sizeof(sp_thread_options) == 32 || sizeof(void *) != 8, "programs
 
 static uint64_t last_number; /* atomic, relaxed: of unnamed threads */
 
-static struct sp__thread_name *make_name(const char *name, const char *task)
+static struct sp__thread_name *make_name(const struct sp__thread_plan *plan, const char *task)
 {
     char made[128];
+    const char *name = plan->name;
     if (name == NULL) {
         unsigned long long number = sp__add_relaxed(&last_number, 1) + 1; /* relaxed: numbers need to differ */
-        snprintf(made, sizeof made, "Thread-%llu (%s)", number, task);
+        snprintf(made, sizeof made, "%s-%llu (%s)", plan->prefix != NULL ? plan->prefix : "Thread", number, task);
         name = made;
     }
-    size_t size = strlen(name) + 1;
-    struct sp__thread_name *node = sp__os_alloc(sizeof *node + size);
-    if (node == NULL)
-        return NULL;
-    node->older = NULL;
-    memcpy(node->text, name, size);
-    return node;
+    return sp__thread_new_name(name);
 }
 
 static void publish_native_id(sp_thread *thread)
@@ -41,6 +36,7 @@ static void publish_native_id(sp_thread *thread)
 /* The last thing a thread does.  Its memory is kept by the registry until the OS thread is collected. */
 static void end(sp_thread *thread)
 {
+    sp__locals_finish();
     if (sp__registry_end(thread))
         sp__thread_report(thread);
     sp__thread_wake_joiners(thread);
@@ -50,8 +46,7 @@ static void end(sp_thread *thread)
 static void run(void *arg)
 {
     sp_thread *thread = arg;
-    sp__runner_adopt(&thread->runner);
-    thread->runner.stack_bottom = sp__os_stack_bottom();
+    sp__runner_adopt(&thread->own);
     sp__registry_lock(); /* a new name may arrive */
     sp__os_thread_name_self(sp_thread_name(thread));
     sp__registry_unlock();
@@ -67,7 +62,7 @@ static sp_thread *new_thread(const struct sp__thread_plan *plan, const sp_task *
     sp_thread *thread = sp__os_zalloc(result_at + task->result_size);
     if (thread == NULL)
         return NULL;
-    thread->name = make_name(plan->name, task->name);
+    thread->name = make_name(plan, task->name);
     if (thread->name == NULL) {
         sp__os_free(thread);
         return NULL;
@@ -76,11 +71,15 @@ static sp_thread *new_thread(const struct sp__thread_plan *plan, const sp_task *
     thread->handles = 1;
     thread->daemon = plan->daemon;
     thread->worker = plan->worker;
+    thread->internal = plan->internal;
     thread->task = task;
     thread->arg = (char *)thread + arg_at;
     thread->result = (char *)thread + result_at;
     memcpy(thread->arg, arg, task->arg_size);
-    sp__runner_init(&thread->runner, thread->name->text);
+    sp__runner_init(&thread->own, thread->name->text);
+    thread->own.thread = thread;
+    thread->runner = &thread->own;
+    thread->ident = thread->own.id;
     thread->os.run = run;
     thread->os.arg = thread;
     return thread;
@@ -103,7 +102,7 @@ sp_thread *sp__thread_start(const struct sp__thread_plan *plan, const sp_task *t
         /* release: for sp_join_all, which may wait for the thread already; pairs with wait_for_state */
         sp__store_release(&thread->state, SP__THREAD_GONE);
         sp__thread_wake_joiners(thread);
-        sp__runner_forget(&thread->runner);
+        sp__runner_forget(&thread->own);
         sp__registry_remove(thread);
         sp__thread_ref_down(thread);
         errno = error;

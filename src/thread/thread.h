@@ -13,35 +13,43 @@
 #include "park/runner.h"
 #include "task/task.h"
 
-enum sp__thread_state { SP__THREAD_RUNNING, SP__THREAD_ENDED, SP__THREAD_JOINING, SP__THREAD_GONE };
+enum sp__thread_state { SP__THREAD_RUNNING, SP__THREAD_ENDED, SP__THREAD_GONE };
 
 struct sp__thread_name {
     struct sp__thread_name *older; /* names given before: a pointer to one of them may still be in use */
-    char text[];
+    const char *text;              /* behind this, unless it is static */
 };
 
 struct sp_thread {
-    uint32_t refs;                /* atomic; see README.md, invariant 1 */
-    uint32_t handles;             /* guarded by the registry lock */
-    uint32_t state;               /* atomic; enum sp__thread_state; parked on by joiners */
-    bool daemon, worker;          /* set once before the start; a worker belongs to a pool, which waits for it */
-    bool lost_by_fork;            /* set in the child of a fork, which has one thread: it never ended, nobody has it */
-    const sp_task *task;          /* set once before the start */
-    sp_status status;             /* written before ENDED */
-    sp_error *error;              /* written before ENDED; NULL on success */
+    uint32_t refs;       /* atomic; see README.md, invariant 1 */
+    uint32_t handles;    /* guarded by the registry lock */
+    uint32_t state;      /* atomic; enum sp__thread_state; parked on by joiners */
+    uint32_t collector;  /* atomic; 1: somebody collects the OS thread */
+    bool daemon, worker; /* set once before the start; a worker belongs to a pool, which waits for it */
+    bool internal;       /* set once: it is nobody's business, and not enumerated */
+    bool foreign;        /* set once: not started here, never collected: main, and threads of somebody else's */
+    bool lost_by_fork;   /* set in the child of a fork, which has one thread: it never ended, nobody has it */
+    const sp_task *task; /* set once before the start */
+    sp_status status;    /* written before ENDED */
+    sp_error *error;     /* written before ENDED; NULL on success */
     struct sp__thread_name *name; /* atomic; newest */
+    uint64_t ident;               /* set once: the id of its runner */
     uint64_t native_id;           /* atomic; 0 until the thread runs; parked on by those who ask */
     struct sp__list link;         /* guarded by the registry lock: linked until GONE */
+    struct sp__list orphan;       /* guarded by the registry lock: linked when it has ended and nobody can join it */
     struct sp__list failed;       /* guarded by the registry lock: linked while nobody has looked at the error */
-    struct sp__runner runner;     /* of the thread; id is set before the start */
-    struct sp__os_thread os;      /* set by the start; the joiner's while JOINING */
+    struct sp__runner *runner;    /* set once; lives while RUNNING: `own`, or a foreign thread's */
+    struct sp__runner own;        /* of a thread that was started here */
+    struct sp__os_thread os;      /* set by the start; the collector's later */
     void *arg, *result;           /* inside this block */
 };
 
 struct sp__thread_plan {
-    const char *name; /* NULL: "Thread-N (task)" */
+    const char *name;   /* NULL: made of `prefix`, a number and the task */
+    const char *prefix; /* NULL: "Thread" */
     bool daemon;
-    bool worker; /* of a pool: signals blocked, no excepthook, not waited for by sp_join_all */
+    bool worker;   /* of a pool: signals blocked, no excepthook, not waited for by sp_join_all */
+    bool internal; /* of the library: not enumerated */
     size_t stack_size;
 };
 
@@ -62,6 +70,10 @@ bool sp__registry_take_failed(sp_thread *thread);
 bool sp__registry_end(sp_thread *thread);
 /* Collect threads that have ended and that nobody joins. */
 void sp__registry_collect(void);
+/* Under the registry lock: nobody has a handle any more, or the thread has ended without one. */
+void sp__registry_note_orphan(sp_thread *thread);
+/* The first n threads that run, each with a new handle, into ret_threads (may be NULL for n 0).  How many there are. */
+size_t sp__registry_list(sp_thread **ret_threads, size_t n);
 
 /* Something else that process exit waits for: a pool. */
 struct sp__drainable {
@@ -76,15 +88,31 @@ void sp__drainable_add(struct sp__drainable *drainable);
 void sp__drainable_remove(struct sp__drainable *drainable);
 
 /* ---- join.c ---- */
-/* Wait until the task has returned.  False: the deadline passed. */
-bool sp__thread_wait_ended(sp_thread *thread, int64_t deadline);
-/* Collect the OS thread, or wait until somebody else has.  pre: it has ended. */
-void sp__thread_collect(sp_thread *thread);
-
+/* Wait until the OS thread is gone, and collected.  False: the deadline passed. */
+bool sp__thread_finish(sp_thread *thread, int64_t deadline);
+/* As sp_thread_join, until a deadline and for the status alone. */
+sp_status sp__thread_join_until(sp_thread *thread, int64_t deadline);
 /* The state has gone forward. */
 void sp__thread_wake_joiners(sp_thread *thread);
 
+/* ---- current.c ---- */
+/* The calling thread's handle, if there is one: lent. */
+sp_thread *sp__thread_if_known(void);
+/* In the child of a fork: the calling thread is the main thread. */
+void sp__main_after_fork(void);
+
+/* ---- local.c ---- */
+/* The calling thread ends: finalisers of what it has in locals. */
+void sp__locals_finish(void);
+
+/* ---- timer.c ---- */
+void sp__timers_after_fork(void);
+
 /* ---- handle.c ---- */
+/* A copy, one block; NULL: no memory. */
+struct sp__thread_name *sp__thread_new_name(const char *text);
+/* Under the registry lock. */
+void sp__thread_add_handle(sp_thread *thread);
 void sp__thread_ref_down(sp_thread *thread);
 void sp__excepthook_after_fork(void);
 /* Call the excepthook if the thread failed and nobody saw it. */

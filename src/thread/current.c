@@ -1,0 +1,128 @@
+/* The handle of the calling thread and that of the main thread; threads that were not started here.
+
+   A foreign thread has a record in the registry from the moment it asks for one until it ends.
+
+   SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/refcount.h"
+#include "thread/thread.h"
+
+static const sp_task foreign_task = {
+    .struct_size = sizeof(sp_task), .name = "foreign thread", .file = __FILE__, .result_size = 1
+};
+
+static struct sp__thread_name main_name = { NULL, "MainThread" };
+static sp_thread main_record;  /* of the thread that loaded the library */
+static sp_thread *main_thread; /* atomic; main_record, or in the child of a fork who forked */
+static uint64_t last_dummy;    /* atomic, relaxed: numbers of foreign threads */
+
+static void fill(sp_thread *thread, struct sp__runner *runner)
+{
+    thread->foreign = true;
+    thread->task = &foreign_task;
+    thread->runner = runner;
+    thread->ident = runner->id;
+    thread->native_id = sp__os_thread_id();
+    sp__os_thread_this(&thread->os);
+    sp__runner_set_name(runner, thread->name->text);
+    runner->thread = thread;
+    sp__registry_add(thread);
+}
+
+/* Constructors run in the main thread, unless the library is loaded later by another. */
+__attribute__((constructor)) static void adopt_main(void)
+{
+    if (!sp__os_is_main_thread())
+        return;
+    main_record.refs = 1; /* never given up */
+    main_record.name = &main_name;
+    fill(&main_record, sp__self());
+    sp__store_release(&main_thread, &main_record); /* release: pairs with the acquire in sp_thread_main */
+}
+
+static sp_thread *new_record(struct sp__runner *runner)
+{
+    char text[48];
+    unsigned long long number = sp__add_relaxed(&last_dummy, 1) + 1; /* relaxed: numbers need to differ */
+    snprintf(text, sizeof text, "Dummy-%llu", number);
+    sp_thread *thread = sp__os_zalloc(sizeof *thread);
+    struct sp__thread_name *name = sp__thread_new_name(text);
+    if (thread == NULL || name == NULL || sp__registry_prepare() != 0) {
+        sp__os_free(thread);
+        sp__os_free(name);
+        errno = ENOMEM;
+        return NULL;
+    }
+    thread->name = name;
+    thread->refs = 1; /* the registry's */
+    thread->daemon = true;
+    fill(thread, runner);
+    return thread;
+}
+
+static struct sp__runner *bottom(void)
+{
+    struct sp__runner *runner = sp__self();
+    while (runner->outer != NULL)
+        runner = runner->outer;
+    return runner;
+}
+
+sp_thread *sp__thread_if_known(void)
+{
+    return bottom()->thread;
+}
+
+sp_thread *sp_thread_current(void)
+{
+    struct sp__runner *runner = bottom();
+    return runner->thread != NULL ? runner->thread : new_record(runner);
+}
+
+sp_thread *sp_thread_main(void)
+{
+    return sp__load_acquire(&main_thread); /* acquire: pairs with the releases in adopt_main and sp__main_after_fork */
+}
+
+/* A thread that was not started here ends. */
+static void foreign_ends(struct sp__runner *runner)
+{
+    sp_thread *thread = runner->thread;
+    sp__locals_finish();
+    if (thread == NULL)
+        return;
+    (void)sp__registry_end(thread);
+    /* release: pairs with the acquire in sp__thread_finish: as gone as it can be seen from inside */
+    sp__store_release(&thread->state, SP__THREAD_GONE);
+    sp__thread_wake_joiners(thread);
+    sp__registry_remove(thread);
+}
+
+__attribute__((constructor)) static void be_told_of_ends(void)
+{
+    sp__foreign_thread_ends = foreign_ends;
+}
+
+/* Python's rule: who forked is the main thread of the child. */
+void sp__main_after_fork(void)
+{
+    sp_thread *forked = sp_thread_current();
+    if (forked == NULL)
+        return;
+    sp__store_relaxed(&forked->native_id, sp__os_thread_id()); /* relaxed: alone in the child */
+    sp__store_release(&main_thread, forked);                   /* release: as in adopt_main */
+}
+
+/* ---- all of them ---- */
+
+size_t sp_thread_active_count(void)
+{
+    return sp__registry_list(NULL, 0);
+}
+
+size_t sp_thread_enumerate(sp_thread **ret_threads, size_t n)
+{
+    return sp__registry_list(ret_threads, n);
+}

@@ -1,0 +1,343 @@
+/* Timers: one thread keeps the time for all, a heap says which is next, a due task runs on a thread of its own.
+
+   SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include <spool/lock.h>
+#include <spool/sync.h>
+
+#include "base/refcount.h"
+#include "park/deadline.h"
+#include "sync/condition.h"
+#include "thread/thread.h"
+
+/* PENDING goes to CANCELLED, or over FIRING to STARTED or FAILED: whoever changes it under the lock decides the race. */
+enum state { PENDING, FIRING, STARTED, CANCELLED, FAILED };
+
+struct sp_timer {
+    uint32_t refs;       /* atomic: the user's, and the heap's while it is in there or fires */
+    uint32_t process;    /* set once; sp__process_number when it was made */
+    const sp_task *task; /* set once */
+    int64_t due;         /* set once */
+    enum state state;    /* guarded by lock */
+    size_t at;           /* guarded by lock; in the heap, while PENDING */
+    sp_thread *thread;   /* guarded by lock; of the task, from STARTED on */
+    bool seen;           /* guarded by lock: somebody was told that it FAILED */
+    int os_errno;        /* guarded by lock; of FAILED */
+    bool owns_arg;       /* guarded by lock: the argument was not given to a thread */
+    _Alignas(max_align_t) unsigned char arg[];
+};
+
+static sp_lock lock;
+static sp_condition earlier; /* of lock: the timer thread sleeps here */
+static sp_condition changed; /* of lock: a timer is not PENDING or FIRING any more */
+static struct {
+    sp_timer **timers; /* a binary heap: the next one first */
+    size_t size, capacity;
+    bool has_thread;   /* the timer thread was started, or is about to be */
+    bool is_drainable; /* process exit knows of us */
+} heap;                /* guarded by lock */
+
+static uint64_t pending; /* atomic, written under lock: timers that are PENDING or FIRING */
+
+/* ---- the heap; all under the lock ---- */
+
+static void put_at(size_t at, sp_timer *timer)
+{
+    heap.timers[at] = timer;
+    timer->at = at;
+}
+
+static void sift_up(sp_timer *timer)
+{
+    size_t at = timer->at;
+    for (; at > 0 && heap.timers[(at - 1) / 2]->due > timer->due; at = (at - 1) / 2)
+        put_at(at, heap.timers[(at - 1) / 2]);
+    put_at(at, timer);
+}
+
+static void sift_down(sp_timer *timer)
+{
+    size_t at = timer->at;
+    for (size_t child; (child = 2 * at + 1) < heap.size; at = child) {
+        if (child + 1 < heap.size && heap.timers[child + 1]->due < heap.timers[child]->due)
+            child++;
+        if (heap.timers[child]->due >= timer->due)
+            break;
+        put_at(at, heap.timers[child]);
+    }
+    put_at(at, timer);
+}
+
+static bool reserve(void)
+{
+    if (heap.size < heap.capacity)
+        return true;
+    size_t capacity = heap.capacity > 0 ? heap.capacity * 2 : 16;
+    sp_timer **timers = sp__os_alloc(capacity * sizeof(sp_timer *));
+    if (timers == NULL)
+        return false;
+    if (heap.size > 0)
+        memcpy(timers, heap.timers, heap.size * sizeof(sp_timer *));
+    sp__os_free(heap.timers);
+    heap.timers = timers;
+    heap.capacity = capacity;
+    return true;
+}
+
+static void take_out(sp_timer *timer)
+{
+    sp_timer *last = heap.timers[--heap.size];
+    if (last == timer)
+        return;
+    put_at(timer->at, last);
+    sift_up(last);
+    sift_down(last);
+}
+
+/* ---- references ---- */
+
+static void report_failure(const sp_timer *timer)
+{
+    sp_error error = { .status = SP_OS_ERROR,
+                       .os_errno = timer->os_errno,
+                       .task = timer->task->name,
+                       .file = timer->task->file != NULL ? timer->task->file : "?",
+                       .message = "the timer's thread could not be started" };
+    sp__unseen_error(&error);
+}
+
+static void ref_down(sp_timer *timer)
+{
+    if (!sp__ref_down(&timer->refs))
+        return;
+    if (timer->state == FAILED && !timer->seen)
+        report_failure(timer);
+    if (timer->owns_arg && timer->task->drop_arg != NULL)
+        timer->task->drop_arg(timer->arg);
+    sp_thread_release(timer->thread);
+    sp__os_free(timer);
+}
+
+void sp_timer_release(sp_timer *timer)
+{
+    if (timer != NULL)
+        ref_down(timer);
+}
+
+/* ---- the timer thread ---- */
+
+static sp_timer *await_due(void)
+{
+    for (;;) {
+        sp_timer *next = heap.size > 0 ? heap.timers[0] : NULL;
+        if (next != NULL && sp__deadline_passed(next->due))
+            return next;
+        (void)sp__condition_wait_until(&earlier, &lock, next != NULL ? next->due : SP__NEVER);
+    }
+}
+
+/* Start the task of a timer that is due.  The lock is given up meanwhile. */
+static void fire(sp_timer *timer)
+{
+    take_out(timer);
+    timer->state = FIRING;
+    timer->owns_arg = false;
+    sp_lock_release(&lock);
+    sp_thread *thread = sp__thread_start(&(struct sp__thread_plan){ .prefix = "Timer" }, timer->task, timer->arg);
+    int error = errno;
+    sp_lock_acquire(&lock);
+    timer->thread = thread;
+    timer->os_errno = error;
+    timer->state = thread != NULL ? STARTED : FAILED;
+    sp__sub_relaxed(&pending, 1); /* relaxed: for has_pending, which is asked again until there is none */
+    sp_condition_notify_all(&changed);
+    sp_lock_release(&lock);
+    ref_down(timer);
+    sp_lock_acquire(&lock);
+}
+
+static sp_status keep_time(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    sp_lock_acquire(&lock);
+    for (;;)
+        fire(await_due());
+    return SP_OK;
+}
+
+static const sp_task keep_time_task = { .struct_size = sizeof(sp_task),
+                                        .name = "keep_time",
+                                        .file = __FILE__,
+                                        .arg_size = 1,
+                                        .result_size = 1,
+                                        .run = keep_time };
+
+/* An errno value. */
+static int start_timer_thread(void)
+{
+    struct sp__thread_plan plan = { .name = "spool-timer", .daemon = true, .worker = true, .internal = true };
+    sp_thread *thread = sp__thread_start(&plan, &keep_time_task, "");
+    if (thread == NULL)
+        return errno;
+    sp_thread_release(thread);
+    return 0;
+}
+
+/* ---- process exit: what is pending is waited for ---- */
+
+static bool has_pending(struct sp__drainable *drainable)
+{
+    (void)drainable;
+    return sp__load_relaxed(&pending) > 0; /* relaxed: asked again until nothing is left */
+}
+
+static bool drain(struct sp__drainable *drainable, int64_t deadline)
+{
+    bool in_time = true;
+    sp_lock_acquire(&lock);
+    while (has_pending(drainable) && in_time) {
+        in_time = !sp__deadline_passed(deadline);
+        if (in_time)
+            (void)sp__condition_wait_until(&changed, &lock, deadline);
+    }
+    sp_lock_release(&lock);
+    return in_time;
+}
+
+static void nothing(struct sp__drainable *drainable)
+{
+    (void)drainable;
+}
+
+static struct sp__drainable timers = {
+    .owner = &timers, .retain = has_pending, .drain = drain, .release = nothing, .after_fork = nothing
+};
+
+void sp__timers_after_fork(void)
+{
+    memset(&lock, 0, sizeof lock);
+    memset(&earlier, 0, sizeof earlier);
+    memset(&changed, 0, sizeof changed);
+    sp__store_relaxed(&pending, 0); /* relaxed: alone in the child */
+    memset(&heap, 0, sizeof heap);  /* the parent's timers are closed here; their memory is theirs */
+}
+
+/* ---- the interface ---- */
+
+static sp_timer *new_timer(double seconds, const sp_task *task, const void *arg)
+{
+    sp_timer *timer = sp__os_zalloc(sizeof *timer + task->arg_size);
+    if (timer == NULL)
+        return NULL;
+    timer->refs = 2; /* user, heap */
+    timer->process = sp__process_number;
+    timer->task = task;
+    timer->due = sp__deadline(seconds);
+    timer->owns_arg = true;
+    memcpy(timer->arg, arg, task->arg_size);
+    return timer;
+}
+
+/* Under the lock: what the first timer of a process needs.  An errno value. */
+static int prepare(void)
+{
+    if (!heap.is_drainable) {
+        int error = sp__registry_prepare();
+        if (error != 0)
+            return error;
+        sp__drainable_add(&timers);
+        heap.is_drainable = true;
+    }
+    if (heap.has_thread)
+        return 0;
+    int error = start_timer_thread();
+    heap.has_thread = error == 0;
+    return error;
+}
+
+static int enter(sp_timer *timer)
+{
+    sp_lock_acquire(&lock);
+    int error = reserve() ? prepare() : ENOMEM;
+    if (error == 0) {
+        timer->at = heap.size++;
+        sp__add_relaxed(&pending, 1); /* relaxed: as in fire */
+        sift_up(timer);
+        if (timer->at == 0)
+            sp_condition_notify(&earlier, 1);
+    }
+    sp_lock_release(&lock);
+    return error;
+}
+
+sp_timer *sp_timer_new(double seconds, const sp_task *task, const void *arg)
+{
+    int error = sp__is_nan(seconds) ? EINVAL : 0;
+    sp_timer *timer = error == 0 ? new_timer(seconds, task, arg) : NULL;
+    if (timer == NULL) {
+        sp__task_drop_foreign_arg(task, arg);
+        errno = error != 0 ? error : ENOMEM;
+        return NULL;
+    }
+    error = enter(timer);
+    if (error != 0) {
+        timer->refs = 1;
+        ref_down(timer); /* drops the argument */
+        errno = error;
+        return NULL;
+    }
+    return timer;
+}
+
+bool sp_timer_cancel(sp_timer *timer)
+{
+    if (timer == NULL || timer->process != sp__process_number)
+        return false;
+    sp_lock_acquire(&lock);
+    bool was_pending = timer->state == PENDING;
+    if (was_pending) {
+        take_out(timer);
+        timer->state = CANCELLED;
+        sp__sub_relaxed(&pending, 1); /* relaxed: as in fire */
+        sp_condition_notify_all(&changed);
+    }
+    bool never_runs = timer->state == CANCELLED || timer->state == FAILED;
+    sp_lock_release(&lock);
+    if (was_pending)
+        ref_down(timer);
+    return never_runs;
+}
+
+/* Wait until it is decided what becomes of the timer.  False: the deadline passed. */
+static bool await_decision(sp_timer *timer, int64_t deadline, enum state *ret_state)
+{
+    bool decided;
+    sp_lock_acquire(&lock);
+    while (!(decided = timer->state > FIRING) && !sp__deadline_passed(deadline))
+        (void)sp__condition_wait_until(&changed, &lock, deadline);
+    *ret_state = timer->state;
+    timer->seen = timer->seen || timer->state == FAILED;
+    sp_lock_release(&lock);
+    return decided;
+}
+
+sp_status sp_timer_join(sp_timer *timer, double timeout)
+{
+    enum state state;
+    if (timer == NULL)
+        return SP_MEMORY_ERROR;
+    if (sp__is_nan(timeout))
+        return SP_VALUE_ERROR;
+    if (timer->process != sp__process_number)
+        return SP_SHUT_DOWN;
+    int64_t deadline = sp__deadline(timeout);
+    if (!await_decision(timer, deadline, &state))
+        return SP_TIMEOUT;
+    if (state == CANCELLED)
+        return SP_CANCELLED;
+    if (state == FAILED)
+        return SP_OS_ERROR;
+    return sp__thread_join_until(timer->thread, deadline);
+}
