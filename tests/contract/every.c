@@ -46,10 +46,16 @@ static sp_event event;
 static sp_condition cond;
 static sp_once once;
 static sp_semaphore s3 = SP_SEMAPHORE(3), b3 = SP_BOUNDED_SEMAPHORE(3);
+static bool action(void *c) { return c != NULL; }
+static sp_barrier r4 = SP_BARRIER(4), a4 = SP_BARRIER_ACTION(4, action, &lock);
+static sp_barrier two[2] = { SP_BARRIER(1), SP_BARRIER_ACTION(2, action, NULL) };
 static struct {
     int x;
     sp_semaphore s;
-} member = { .s = SP_SEMAPHORE(1) };
+    sp_barrier b;
+} member = { .s = SP_SEMAPHORE(1), .b = SP_BARRIER(2) };
+static sp_local user = SP_LOCAL(struct plain, NULL, act), user2 = SP_LOCAL(int, act, NULL);
+static _Thread_local sp_barrier tls = SP_BARRIER(2);
 
 static int values(int n)
 {
@@ -88,6 +94,15 @@ static int values(int n)
     sp_condition_wait_for(&cond, &lock, pred, &n, SP_FOREVER);
     sp_condition_notify(&cond, 2);
     sp_condition_notify_all(&cond);
+    sp_barrier r = SP_BARRIER(n), a = SP_BARRIER_ACTION(n, action, &s);
+    unsigned index;
+    r = (sp_barrier)SP_BARRIER(2);
+    if (sp_barrier_wait(&r4, &index, 1) || sp_barrier_wait(&a4, NULL, 1) || sp_barrier_wait(&a, NULL, 1))
+        return 1;
+    sp_barrier_reset(&r);
+    sp_barrier_abort(&two[0]);
+    (void)sp_barrier_n_waiting(&member.b);
+    (void)sp_barrier_broken(&tls);
     sp_once_call(&once, act, NULL);
     return 0;
 }
@@ -111,9 +126,31 @@ static int threads(void)
     (void)sp_thread_is_daemon(h);
     (void)sp_thread_error(h);
     sp_thread_release(sp_thread_retain(h));
+    (void)sp_thread_current();
+    (void)sp_thread_main();
+    (void)sp_thread_active_count();
+    sp_thread *all[8];
+    (void)sp_thread_enumerate(all, 8);
     sp_set_excepthook(hook, NULL);
     sp_set_excepthook(NULL, NULL);
     (void)sp_join_all(1);
+    return 0;
+}
+
+static int timers(int n)
+{
+    sp_timer *m = sp_timer_start(0.5, fn, .url = "u", .seconds = 2), *m1 = sp_timer_start(n * 0.5, square, 3);
+    sp_timer *m2 = sp_timer_start(1, none);
+    sp_timer_cancel(m);
+    if (sp_timer_join(m1, 1))
+        return 1;
+    sp_timer_release(m2);
+    sp_auto(sp_timer) ati = sp_timer_start(1, none);
+    (void)ati;
+    struct plain *p = sp_local_get(&user);
+    int *p2 = sp_local_get(&user2);
+    (void)p;
+    (void)p2;
     return 0;
 }
 
@@ -123,6 +160,11 @@ static int queues(void)
     sp_queue *q = sp_queue_of(int, .maxsize = 100, .order = SP_PRIORITY, .compare = cmp, .drop = act);
     sp_queue *q1 = sp_queue_of(struct plain), *q2 = sp_queue_of(const char *);
     if (sp_put(q, &y, 1) || sp_get(q, &y, SP_NOWAIT) || sp_put(q, &(int){ 5 }, 1) || sp_put(q1, (&(struct plain){ 1, 2 }), 1))
+        return 1;
+    int items[4] = { 0 };
+    size_t done;
+    if (sp_queue_put_many(q, items, 4, &done, 1) || sp_queue_get_many(q, items, 4, &done, 1) ||
+        sp_queue_put_many(q, &items[1], 2, NULL, 1))
         return 1;
     if (sp_queue_task_done(q))
         return 1;
@@ -209,5 +251,5 @@ int every(int n)
     SP_WITH(&lock) { SP_WITH(&rlock) { SP_WITH(&s3) { y++; if (y) break; } } }
     if (y) SP_WITH(&lock) { y++; }
     if (y) { SP_WITH(&lock) y++; } else SP_WITH(&lock) y--;
-    return y + values(n) + threads() + queues() + futures(n);
+    return y + values(n) + threads() + timers(n) + queues() + futures(n);
 }

@@ -3,6 +3,11 @@
    SPDX-License-Identifier: MIT */
 #include <spool.h>
 
+static bool action(void *) { return true; }
+static sp_barrier meeting = SP_BARRIER(4), with_action = SP_BARRIER_ACTION(4, action, nullptr);
+struct user { int id; };
+static void forget(void *) {}
+static sp_local local = SP_LOCAL(user, NULL, forget), local2 = SP_LOCAL(user, nullptr, nullptr);
 #ifdef SP_TASK
 #error the macros are visible
 #endif
@@ -27,6 +32,12 @@ int every(int n)
     sp_semaphore x = SP_SEMAPHORE(n);
     (void)x;
     (void)b;
+    sp_barrier y = SP_BARRIER(n);
+    (void)y;
+    (void)meeting;
+    (void)with_action;
+    (void)local2;
+    static_cast<user *>(sp_local_get(&local))->id = 1;
     sp_lock_acquire(&lock);
     sp_lock_release(&lock);
     sp_rlock_acquire(&rlock);

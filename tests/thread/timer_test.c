@@ -1,0 +1,249 @@
+/* Timers: races of cancel and firing, many at once, no thread to run on, the end of the process.
+
+   SPDX-License-Identifier: MIT */
+#include "testing.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <spool.h>
+
+#include "base/atomic.h"
+#include "os/fault.h"
+
+static uint32_t runs, drops; /* atomic */
+
+static sp_status count_run(const int *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp__add_seq_cst(&runs, 1);
+    return SP_OK;
+}
+
+static void count_drop(void *arg)
+{
+    (void)arg;
+    sp__add_seq_cst(&drops, 1);
+}
+SP_TASK_OWNING(count_run, int, sp_none, count_drop, NULL);
+
+static void starts_from_nothing(void)
+{
+    sp__store_relaxed(&runs, 0);
+    sp__store_relaxed(&drops, 0);
+}
+
+/* Each runs once or is cancelled, never both, and its argument is dropped once. */
+static void cancel_and_firing_decide_for_one(void **state)
+{
+    (void)state;
+    uint64_t random = test_seed();
+    enum { AT_ONCE = 16 };
+    sp_timer *timers[AT_ONCE];
+    starts_from_nothing();
+    uint32_t cancelled = 0, started = 0;
+    for (long round = test_count(50); round > 0; round--) {
+        for (int i = 0; i < AT_ONCE; i++)
+            timers[i] = sp_timer_start((double)(test_random(&random) % 300) * 1e-6, count_run, i);
+        for (int i = 0; i < AT_ONCE; i++) {
+            sp_timer *timer = timers[test_random(&random) % AT_ONCE];
+            assert_int_equal(sp_timer_cancel(timer), sp_timer_cancel(timer)); /* what is decided stays */
+        }
+        for (int i = 0; i < AT_ONCE; i++) {
+            sp_status status = sp_timer_join(timers[i], SP_FOREVER);
+            assert_int_equal(status == SP_CANCELLED, sp_timer_cancel(timers[i]));
+            assert_true(status == SP_OK || status == SP_CANCELLED);
+            cancelled += status == SP_CANCELLED;
+            started += status == SP_OK;
+            sp_timer_release(timers[i]);
+        }
+    }
+    assert_true(sp_join_all(SP_FOREVER));
+    assert_int_equal(sp__load_seq_cst(&runs), started);
+    test_await(sp__load_seq_cst(&drops) == started + cancelled);
+}
+
+static sp_queue *order;
+
+static sp_status note(const int *in, sp_none *out)
+{
+    (void)out;
+    return sp_put(order, in, SP_FOREVER);
+}
+SP_TASK(note, int, sp_none);
+
+static void fires_in_the_order_of_time(void **state)
+{
+    (void)state;
+    order = sp_queue_of(int);
+    static const int tens_of_ms[] = { 7, 1, 5, 3, 9, 2 };
+    sp_timer *timers[6];
+    for (size_t i = 0; i < 6; i++)
+        timers[i] = sp_timer_start(tens_of_ms[i] * 0.05, note, tens_of_ms[i]);
+    double begin = sp_monotonic();
+    for (int last = 0, i = 0; i < 6; i++) {
+        int now;
+        assert_int_equal(sp_get(order, &now, 20), SP_OK);
+        assert_true(now > last);
+        last = now;
+    }
+    assert_true(sp_monotonic() - begin > 0.4);
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(sp_timer_join(timers[i], SP_FOREVER), SP_OK);
+        sp_timer_release(timers[i]);
+    }
+    sp_queue_release(order);
+}
+
+static void many_pending_are_cancelled_in_any_order(void **state)
+{
+    (void)state;
+    uint64_t random = test_seed();
+    enum { MANY = 1000 };
+    sp_timer *timers[MANY];
+    starts_from_nothing();
+    for (int i = 0; i < MANY; i++)
+        timers[i] = sp_timer_start(1000 + (double)(test_random(&random) % 1000), count_run, i);
+    for (int i = 0; i < MANY; i++) {
+        size_t other = (size_t)(test_random(&random) % MANY);
+        sp_timer *swapped = timers[i];
+        timers[i] = timers[other];
+        timers[other] = swapped;
+    }
+    assert_int_equal(sp_timer_join(timers[0], 0.001), SP_TIMEOUT);
+    for (int i = 0; i < MANY; i++) {
+        assert_true(sp_timer_cancel(timers[i]));
+        assert_int_equal(sp_timer_join(timers[i], SP_NOWAIT), SP_CANCELLED);
+        sp_timer_release(timers[i]);
+    }
+    assert_int_equal(sp__load_seq_cst(&drops), MANY);
+    assert_int_equal(sp__load_seq_cst(&runs), 0);
+}
+
+static char unseen[200];
+
+static void remember(const sp_error *error, void *context)
+{
+    (void)context;
+    snprintf(unseen, sizeof unseen, "%s: %s", sp_status_name(error->status), error->task);
+}
+
+/* Every call that can fail is made to fail in turn. */
+static void failures_come_back(void **state)
+{
+    (void)state;
+    starts_from_nothing();
+    uint32_t made = 0, refused = 0;
+    for (uint64_t call = 1; call < 6; call++) {
+        sp__fault_arm(call, true);
+        sp_timer *timer = sp_timer_start(1000, count_run, 1);
+        sp__fault_disarm();
+        if (timer == NULL) {
+            assert_int_equal(errno, ENOMEM);
+            refused++;
+            continue;
+        }
+        made++;
+        assert_true(sp_timer_cancel(timer));
+        sp_timer_release(timer);
+    }
+    assert_true(refused > 0 && made > 0);
+    assert_int_equal(sp__load_seq_cst(&drops), made + refused);
+    assert_null(sp_timer_start(strtod("nan", NULL), count_run, 1));
+    assert_int_equal(errno, EINVAL);
+
+    sp_set_unseen_error_hook(remember, NULL);
+    for (int looked = 0; looked < 2; looked++) {
+        sp_timer *timer = sp_timer_start(0.05, count_run, 1);
+        sp__fault_arm(1, true); /* the thread of the task is not to be had */
+        test_await(sp__fault_calls() >= 1);
+        if (looked)
+            assert_int_equal(sp_timer_join(timer, SP_FOREVER), SP_OS_ERROR);
+        else
+            test_await(sp_timer_cancel(timer)); /* true: it will never run */
+        sp__fault_disarm();
+        unseen[0] = '\0';
+        sp_timer_release(timer);
+        assert_string_equal(unseen, looked ? "" : "SP_OS_ERROR: count_run");
+    }
+    sp_set_unseen_error_hook(NULL, NULL);
+    assert_int_equal(sp__load_seq_cst(&runs), 0);
+}
+
+static sp_timer *own;
+static sp_event own_is_set;
+
+static sp_status join_own(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_event_wait(&own_is_set, SP_FOREVER);
+    return sp_timer_join(own, SP_FOREVER);
+}
+SP_TASK(join_own, sp_none, sp_none);
+
+static void statuses_of_join(void **state)
+{
+    (void)state;
+    assert_int_equal(sp_timer_join(NULL, 1), SP_MEMORY_ERROR);
+    assert_false(sp_timer_cancel(NULL));
+    sp_timer_release(NULL);
+    own = sp_timer_start(0, join_own);
+    sp_event_set(&own_is_set);
+    assert_int_equal(sp_timer_join(own, strtod("nan", NULL)), SP_VALUE_ERROR);
+    assert_int_equal(sp_timer_join(own, SP_FOREVER), SP_DEADLOCK);
+    assert_false(sp_timer_cancel(own));
+    sp_timer_release(own);
+}
+
+static sp_status say(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return write(STDOUT_FILENO, "x", 1) == 1 ? SP_OK : sp_raise_errno("write");
+}
+SP_TASK(say, sp_none, sp_none);
+
+static void process_exit_waits_for_a_pending_timer(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    printf("forks are not run under the thread sanitizer\n");
+#else
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    sp_timer *inherited = sp_timer_start(1000, count_run, 1);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        bool closed = !sp_timer_cancel(inherited) && sp_timer_join(inherited, 1) == SP_SHUT_DOWN;
+        sp_timer_release(sp_timer_start(0.05, say));
+        sp_join_all(SP_FOREVER);
+        _exit(closed ? 0 : 1);
+    }
+    char said;
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(read(ends[0], &said, 1), 1);
+    assert_true(sp_timer_cancel(inherited));
+    sp_timer_release(inherited);
+    close(ends[0]);
+    close(ends[1]);
+#endif
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cancel_and_firing_decide_for_one),
+        cmocka_unit_test(fires_in_the_order_of_time),
+        cmocka_unit_test(many_pending_are_cancelled_in_any_order),
+        cmocka_unit_test(failures_come_back),
+        cmocka_unit_test(statuses_of_join),
+        cmocka_unit_test(process_exit_waits_for_a_pending_timer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
