@@ -213,6 +213,55 @@ static void joiners_wait_for_what_is_worked_on_though_it_is_immediate(void **sta
     }
 }
 
+/* Three getters that come after the shutdown of a queue with two items: one of them is refused; all, if it was immediate. */
+static void one_getter_too_many(void **state)
+{
+    (void)state;
+    for (int k = 0; k < KINDS; k++) {
+        sp_auto(sp_queue) queue = queue_in(kinds[k].order, 2);
+        struct call calls[3];
+        struct bunch getters[3];
+        int got = 0, refused = 0;
+        put_one(queue, 1);
+        put_one(queue, 2);
+        sp_queue_shutdown(queue, kinds[k].immediate);
+        for (int i = 0; i < 3; i++) {
+            calls[i] = (struct call){ .queue = queue, .timeout = SP_FOREVER };
+            bunch_start(&getters[i], 1, get_blocked, &calls[i]);
+        }
+        for (int i = 0; i < 3; i++) {
+            bunch_join(&getters[i]);
+            got += calls[i].status == SP_OK;
+            refused += calls[i].status == SP_SHUT_DOWN;
+        }
+        assert_int_equal(got, kinds[k].immediate ? 0 : 2);
+        assert_int_equal(refused, kinds[k].immediate ? 3 : 1);
+    }
+}
+
+static void a_late_put_does_not_keep_a_joiner(void **state)
+{
+    (void)state;
+    for (int k = 0; k < KINDS; k++) {
+        sp_auto(sp_queue) queue = queue_in(kinds[k].order, 2);
+        struct call call = { .queue = queue, .timeout = SP_FOREVER, .status = SP_TIMEOUT };
+        struct bunch joiners;
+        put_one(queue, 1); /* there is room for another */
+        bunch_start(&joiners, 1, join_blocked, &call);
+        bunch_await_sleep(&joiners);
+        assert_int_equal(bunch_finished(&joiners), 0);
+        sp_queue_shutdown(queue, kinds[k].immediate);
+        expect_no_put(queue);
+        if (!kinds[k].immediate) {
+            assert_int_equal(get_one(queue), 1);
+            assert_int_equal(sp_queue_task_done(queue), SP_OK);
+        }
+        bunch_join(&joiners);
+        assert_int_equal(call.status, SP_OK);
+        expect_no_get(queue);
+    }
+}
+
 /* ---- many threads in every call at once ---- */
 
 struct crowd {
@@ -300,6 +349,8 @@ int main(void)
         cmocka_unit_test(waiting_putters_are_woken_and_have_put_nothing),
         cmocka_unit_test(joiners_wait_for_what_is_left_unless_it_is_immediate),
         cmocka_unit_test(joiners_wait_for_what_is_worked_on_though_it_is_immediate),
+        cmocka_unit_test(one_getter_too_many),
+        cmocka_unit_test(a_late_put_does_not_keep_a_joiner),
         cmocka_unit_test(a_crowd_in_every_call_ends_and_the_books_balance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

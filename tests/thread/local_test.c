@@ -12,7 +12,7 @@
 
 struct value {
     uint64_t thread; /* who made it */
-    int uses = 0;
+    int uses;
 };
 
 static uint32_t inits, finis, wrong; /* atomic */
