@@ -43,6 +43,26 @@ static inline int child_status(pid_t child)
     return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 256;
 }
 
+/* What a forked child says to a question, -1 if it says nothing.  Not its exit status: a leak checker may change that, and
+   a child without its parent's threads has what they had. */
+static inline int child_answer(int (*ask)(void *context), void *context)
+{
+    int ends[2], answer = -1;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        answer = ask(context);
+        _exit(write(ends[1], &answer, sizeof answer) == sizeof answer ? 0 : 1);
+    }
+    close(ends[1]);
+    if (read(ends[0], &answer, sizeof answer) != sizeof answer)
+        answer = -1;
+    close(ends[0]);
+    (void)child_status(child);
+    return answer;
+}
+
 static inline void child_become(const struct child_case *it, const int out[2], const int err[2])
 {
     dup2(out[1], STDOUT_FILENO);
