@@ -262,6 +262,40 @@ static void a_late_put_does_not_keep_a_joiner(void **state)
     }
 }
 
+struct stream {
+    sp_queue *queue;
+    uint32_t over;         /* atomic */
+    uint32_t asked, wrong; /* atomic */
+};
+
+static void ask_until_over(void *context)
+{
+    struct stream *stream = context;
+    for (int item = 0; !sp__load_acquire(&stream->over); sp__add_seq_cst(&stream->asked, 1))
+        if (sp_get(stream->queue, &item, SP_NOWAIT) != SP_SHUT_DOWN ||
+            sp_put(stream->queue, &item, SP_NOWAIT) != SP_SHUT_DOWN)
+            sp__add_seq_cst(&stream->wrong, 1);
+}
+
+/* A call in the very moment of an immediate shutdown has no other answer than one before or after. */
+static void an_immediate_one_is_never_seen_half_done(void **state)
+{
+    (void)state;
+    uint32_t calls = (uint32_t)test_count(20000);
+    for (int k = ORDERS; k < KINDS; k++) {
+        sp_auto(sp_queue) queue = queue_in(kinds[k].order, 2);
+        struct stream stream = { .queue = queue };
+        struct bunch bunch;
+        sp_queue_shutdown(queue, true);
+        bunch_start(&bunch, 1, ask_until_over, &stream);
+        while (sp__load_acquire(&stream.asked) < calls)
+            sp_queue_shutdown(queue, true);
+        sp__store_release(&stream.over, 1);
+        bunch_join(&bunch);
+        assert_int_equal(stream.wrong, 0);
+    }
+}
+
 /* ---- many threads in every call at once ---- */
 
 struct crowd {
@@ -351,6 +385,7 @@ int main(void)
         cmocka_unit_test(joiners_wait_for_what_is_worked_on_though_it_is_immediate),
         cmocka_unit_test(one_getter_too_many),
         cmocka_unit_test(a_late_put_does_not_keep_a_joiner),
+        cmocka_unit_test(an_immediate_one_is_never_seen_half_done),
         cmocka_unit_test(a_crowd_in_every_call_ends_and_the_books_balance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
