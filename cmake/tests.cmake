@@ -9,6 +9,14 @@ target_compile_definitions(spool_for_tests PUBLIC SPOOL_TEST_BUILD=1)
 set(SPOOL_TEST_LIMIT 100 CACHE STRING "Seconds a unit test or an example may take")
 set(limit ${SPOOL_TEST_LIMIT})
 set(tests_dir ${CMAKE_CURRENT_SOURCE_DIR}/tests)
+
+# A test with a time limit, at which the stacks of all its threads are printed.
+function(limited_test name seconds labels)
+    add_test(NAME ${name} COMMAND ${tests_dir}/tools/limited.sh ${seconds} ${ARGN})
+    math(EXPR hard_limit "${seconds} + 150")
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${hard_limit} LABELS "${labels}")
+endfunction()
+
 file(GLOB programs RELATIVE ${tests_dir} CONFIGURE_DEPENDS ${tests_dir}/*/*_test.c)
 foreach(program IN LISTS programs)
     string(REGEX REPLACE "/(.*)\\.c$" ".\\1" name ${program})
@@ -19,21 +27,18 @@ foreach(program IN LISTS programs)
     add_executable(${name} ${tests_dir}/${program})
     target_include_directories(${name} PRIVATE ${tests_dir} ${CMAKE_CURRENT_SOURCE_DIR}/src)
     target_link_libraries(${name} PRIVATE spool_for_tests spool_flags PkgConfig::CMOCKA)
-    add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${limit} LABELS "unit;${room}")
+    limited_test(${name} ${limit} "unit;${room}" $<TARGET_FILE:${name}>)
 endforeach()
 
 # The C++ user's view.
 add_executable(contract.cpp_program ${tests_dir}/contract/program.cpp)
 target_link_libraries(contract.cpp_program PRIVATE spool_static spool_flags)
-add_test(NAME contract.cpp_program COMMAND contract.cpp_program)
-set_tests_properties(contract.cpp_program PROPERTIES TIMEOUT ${limit} LABELS "unit;contract")
+limited_test(contract.cpp_program ${limit} "unit;contract" $<TARGET_FILE:contract.cpp_program>)
 
 # Two files that share a task declared in a header.
 add_executable(contract.extern_task ${tests_dir}/contract/extern_user.c ${tests_dir}/contract/extern_task.c)
 target_link_libraries(contract.extern_task PRIVATE spool_static spool_flags)
-add_test(NAME contract.extern_task COMMAND contract.extern_task)
-set_tests_properties(contract.extern_task PROPERTIES TIMEOUT ${limit} LABELS "unit;contract")
+limited_test(contract.extern_task ${limit} "unit;contract" $<TARGET_FILE:contract.extern_task>)
 
 # The examples are built like a user's program and their output is compared.
 file(GLOB examples RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}/examples CONFIGURE_DEPENDS examples/*.c)
@@ -41,9 +46,8 @@ foreach(example IN LISTS examples)
     get_filename_component(name ${example} NAME_WE)
     add_executable(example.${name} examples/${example})
     target_link_libraries(example.${name} PRIVATE spool_static spool_flags)
-    add_test(NAME example.${name} COMMAND ${tests_dir}/examples/run.sh $<TARGET_FILE:example.${name}>
+    limited_test(example.${name} ${limit} "example" ${tests_dir}/examples/run.sh $<TARGET_FILE:example.${name}>
         ${CMAKE_CURRENT_SOURCE_DIR}/examples/expected/${name}.txt)
-    set_tests_properties(example.${name} PROPERTIES TIMEOUT ${limit} LABELS "example")
 endforeach()
 
 # The benchmarks of ours, with counts that measure nothing: they build, run, and find their sums right.
@@ -53,8 +57,7 @@ foreach(call "lock uncontended 1000" "lock contended 5 2" "rlock nested 1000" "s
     separate_arguments(words UNIX_COMMAND "${call}")
     list(POP_FRONT words program)
     list(GET words 0 mode)
-    add_test(NAME bench.${program}_${mode} COMMAND bench.spool_${program} ${words})
-    set_tests_properties(bench.${program}_${mode} PROPERTIES TIMEOUT ${limit} LABELS "bench")
+    limited_test(bench.${program}_${mode} ${limit} "bench" $<TARGET_FILE:bench.spool_${program}> ${words})
 endforeach()
 
 if(TARGET orders AND EXISTS ${tests_dir}/orders/CMakeLists.txt)
@@ -67,6 +70,9 @@ if(SPOOL_SANITIZE STREQUAL "")
     add_test(NAME tools.check_layers_fails COMMAND ${tests_dir}/tools/check_layers_test.sh)
     add_test(NAME tools.check_atomics COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_atomics)
     add_test(NAME tools.check_atomics_fails COMMAND ${tests_dir}/tools/check_atomics_test.sh)
+    add_executable(tools.hang ${tests_dir}/tools/hang.c)
+    target_link_libraries(tools.hang PRIVATE spool_static spool_flags)
+    add_test(NAME tools.limited COMMAND ${tests_dir}/tools/limited_test.sh $<TARGET_FILE:tools.hang>)
     add_test(NAME tools.bench COMMAND ${tests_dir}/tools/bench_test.sh)
     add_test(NAME contract.headers COMMAND ${tests_dir}/contract/run.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER})
     add_test(NAME contract.compile_fail COMMAND ${tests_dir}/compile_fail/run.sh ${CMAKE_C_COMPILER})
@@ -76,7 +82,7 @@ if(SPOOL_SANITIZE STREQUAL "")
     add_test(NAME package.install COMMAND ${tests_dir}/package/run.sh ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER}
         ${CMAKE_CXX_COMPILER})
     set_tests_properties(tools.check_layers tools.check_layers_fails tools.check_atomics
-        tools.check_atomics_fails tools.bench contract.headers contract.compile_fail contract.symbols
+        tools.check_atomics_fails tools.limited tools.bench contract.headers contract.compile_fail contract.symbols
         conformance.check_table conformance.check_table_fails package.install
         PROPERTIES TIMEOUT 300 LABELS "text")
     set_property(TEST tools.bench APPEND PROPERTY LABELS "bench")

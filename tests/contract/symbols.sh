@@ -6,7 +6,7 @@ library=$1
 include=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../include" && pwd)
 exported=$(nm -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort)
 declared=$(grep -hv '^#' "$include"/spool/*.h | tr '\n' ' ' | sed -E 's#/\*([^*]|\*+[^*/])*\*+/# #g' |
-    grep -oE 'SP_API [^;]*\(' | sed -E 's/\(.*//; s/.*[ *]//' | sort -u)
+    grep -oE 'SP_API [^;]*[(;]' | sed -E 's/[(;].*//; s/.*[ *]//' | sort -u)
 if [ "$exported" != "$declared" ]; then
     echo "exported (left) and declared (right) differ:"
     diff <(echo "$exported") <(echo "$declared") || true

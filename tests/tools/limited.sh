@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Run a test with a time limit.  At the limit the stacks of all threads of the test and of the processes it started are
+# printed, then they are killed: a hang must tell where.
+# usage: limited.sh SECONDS PROGRAM [ARGUMENT...]     exit status: the program's, or 124 at the limit
+set -u
+limit=$1
+shift
+"$@" &
+program=$!
+
+family() { # family PID: it and its descendants, parents first
+    local child
+    echo "$1"
+    for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do family "$child"; done
+}
+
+stop() {
+    local pid pids
+    pids=$(family "$program")
+    echo "time limit: $* ran for $limit s"
+    for pid in $pids; do
+        [ -r /proc/"$pid"/exe ] || continue
+        echo "---- process $pid: $(tr '\0' ' ' </proc/"$pid"/cmdline)"
+        timeout 60 gdb -p "$pid" -batch -ex 'set pagination off' -ex 'thread apply all bt' 2>&1 |
+            grep -vE '^(\[New LWP|warning:|Using host|\[Thread debugging|$)' | head -n 400
+    done
+    # shellcheck disable=SC2086
+    kill -KILL $pids 2>/dev/null
+}
+
+# The shell's own timer: a child that sleeps, told by the wait that ends first.
+sleep "$limit" &
+timer=$!
+wait -n "$program" "$timer" 2>/dev/null
+status=$?
+if kill -0 "$timer" 2>/dev/null; then
+    kill "$timer" 2>/dev/null
+    wait "$timer" 2>/dev/null
+    exit "$status"
+fi
+if ! kill -0 "$program" 2>/dev/null; then
+    wait "$program"
+    exit $?
+fi
+stop "$@" >&2
+wait "$program" 2>/dev/null
+exit 124
