@@ -77,6 +77,10 @@ void sp__os_set_thread_end_handler(void (*handler)(void *argument));
 int sp__os_at_thread_end(void *argument);
 void sp__os_yield(void);
 
+/* ---- copies.c ---- */
+/* Panic when another copy of the library is loaded in this process: locks of one mean nothing to the other. */
+void sp__os_refuse_copies(void);
+
 /* ---- report.c ---- */
 #define SP__PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
 /* Misuse: one sentence to the panic hook; the default hook prints it and aborts.  With a hook that returns, this returns

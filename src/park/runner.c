@@ -125,6 +125,7 @@ static void after_fork(void)
 
 __attribute__((constructor)) static void register_handlers(void)
 {
+    sp__os_refuse_copies();
     sp__os_set_thread_end_handler(foreign_ends);
     (void)sp__os_at_fork_child(after_fork); /* refused only for want of memory before main */
 }
