@@ -23,6 +23,7 @@ try() { # try NAME COMMAND...
 for standard in c11 gnu11 c17 gnu2x; do
     try "every.c $standard" $cc -std=$standard $warnings "$here/every.c"
 done
+try "every.c without the inline part" $cc -std=c11 -DSPOOL_NO_INLINE $warnings "$here/every.c"
 for standard in c++17 gnu++17 c++20; do
     try "every.cpp $standard" $cxx -std=$standard $warnings "$here/every.cpp"
 done

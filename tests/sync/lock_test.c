@@ -25,6 +25,36 @@ static void is_ready_when_zeroed(void **state)
     assert_false(sp_lock_locked(&lock));
 }
 
+/* What a program has compiled in and what the library exports work on the same word. */
+static void the_inline_part_and_the_call_are_one_lock(void **state)
+{
+    (void)state;
+    void (*volatile acquire)(sp_lock *) = sp_lock_acquire, (*volatile release)(sp_lock *) = sp_lock_release;
+    void (*volatile enter)(sp_rlock *) = sp_rlock_acquire, (*volatile leave)(sp_rlock *) = sp_rlock_release;
+    sp_lock lock = { 0 };
+    sp_rlock rlock = { 0 };
+    for (int i = 0; i < 2; i++) {
+        acquire(&lock);
+        assert_int_equal(lock.sp_word_, sp_self_id_);
+        i == 0 ? sp_lock_release(&lock) : release(&lock);
+        sp_lock_acquire(&lock);
+        release(&lock);
+        assert_int_equal(lock.sp_word_, 0);
+        enter(&rlock);
+        sp_rlock_acquire(&rlock);
+        assert_int_equal(rlock.sp_depth_, 2);
+        leave(&rlock);
+        assert_true(sp_rlock_is_owned(&rlock));
+        i == 0 ? sp_rlock_release(&rlock) : leave(&rlock);
+        assert_false(sp_rlock_locked(&rlock));
+        sp_rlock_acquire(&rlock);
+        enter(&rlock);
+        sp_rlock_release(&rlock);
+        leave(&rlock);
+        assert_int_equal(rlock.sp_word_, 0);
+    }
+}
+
 /* ---- mutual exclusion ---- */
 
 struct shared {
@@ -331,6 +361,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_ready_when_zeroed),
+        cmocka_unit_test(the_inline_part_and_the_call_are_one_lock),
         cmocka_unit_test(acquire_of_ones_own_lock_is_reported_and_aborts),
         cmocka_unit_test(misuse_aborts_by_default),
         cmocka_unit_test(excludes),

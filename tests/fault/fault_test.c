@@ -1,0 +1,212 @@
+/* Every call that the system may refuse, in threads, timers, locals and queues, refused in turn: once, and from then on.
+
+   Each scenario does its work and gives everything back, whatever it is refused; a status must say what failed, nothing may
+   leak (the address sanitizer looks), and the same work must succeed afterwards.
+
+   SPDX-License-Identifier: MIT */
+#include "testing.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <spool.h>
+
+#include "base/atomic.h"
+#include "os/fault.h"
+
+static uint32_t dropped; /* atomic */
+
+static void drop(void *memory)
+{
+    (void)memory;
+    sp__add_seq_cst(&dropped, 1);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
+}
+
+static sp_local local = SP_LOCAL(int, NULL, NULL);
+
+static sp_status use_local(const int *in, int *ret_value)
+{
+    int *value = sp_local_get(&local);
+    if (value == NULL)
+        return sp_raise(SP_MEMORY_ERROR, "no value for %d", *in);
+    *ret_value = ++*value;
+    return SP_OK;
+}
+SP_TASK_OWNING(use_local, int, int, drop, NULL);
+
+/* ---- scenarios: false when something was refused, and then said so ---- */
+
+static bool threads(void)
+{
+    bool all = true;
+    sp_thread *started[3];
+    for (int i = 0; i < 3; i++)
+        started[i] = sp_start_with(SP_THREAD(.name = i == 1 ? "named" : NULL, .stack_size = 65536), use_local, i);
+    for (int i = 0; i < 3; i++) {
+        int value = 0;
+        sp_status status = sp_join(started[i], &value, SP_FOREVER);
+        assert_true(status == SP_OK ? value == 1 : status == SP_MEMORY_ERROR); /* also the join of none */
+        if (started[i] != NULL && sp_thread_set_name(started[i], "renamed") != SP_OK)
+            all = false;
+        all = all && status == SP_OK;
+        sp_thread_release(started[i]);
+    }
+    return all;
+}
+
+static void *ask_for_handle(void *arg)
+{
+    bool *refused = arg;
+    sp_thread *self = sp_thread_current();
+    *refused = self == NULL;
+    return NULL;
+}
+
+static bool foreign_threads(void)
+{
+    bool refused;
+    test_join(test_thread(ask_for_handle, &refused));
+    return !refused;
+}
+
+static bool timers(void)
+{
+    sp_timer *soon = sp_timer_start(0, use_local, 1), *late = sp_timer_start(1000, use_local, 2);
+    sp_status ran = sp_timer_join(soon, SP_FOREVER);
+    assert_true(ran == SP_OK || ran == SP_MEMORY_ERROR || ran == SP_OS_ERROR);
+    assert_int_equal(sp_timer_cancel(late), late != NULL);
+    bool all = ran == SP_OK && late != NULL;
+    sp_timer_release(soon);
+    sp_timer_release(late);
+    return all;
+}
+
+static bool queue_of(sp_queue *queue)
+{
+    int puts = 0, item;
+    if (queue == NULL) {
+        assert_int_equal(errno, ENOMEM);
+        return false;
+    }
+    bool all = true;
+    for (int i = 0; i < 400; i++) {
+        sp_status status = sp_put(queue, &i, SP_NOWAIT);
+        assert_true(status == SP_OK || status == SP_MEMORY_ERROR);
+        puts += status == SP_OK;
+        all = all && status == SP_OK;
+    }
+    assert_int_equal(sp_queue_size(queue), puts);
+    for (int i = 0; i < puts / 2; i++)
+        assert_int_equal(sp_get(queue, &item, SP_NOWAIT), SP_OK);
+    uint32_t before = sp__load_seq_cst(&dropped);
+    sp_queue_release(queue);
+    assert_int_equal(sp__load_seq_cst(&dropped) - before, puts - puts / 2);
+    return all;
+}
+
+static bool chain(void)
+{
+    return queue_of(sp_queue_of(int, .drop = drop));
+}
+
+static bool ring(void)
+{
+    return queue_of(sp_queue_of(int, .maxsize = 400, .drop = drop));
+}
+
+static bool stack(void)
+{
+    return queue_of(sp_queue_of(int, .order = SP_LIFO, .drop = drop));
+}
+
+static bool heap(void)
+{
+    return queue_of(sp_queue_of(int, .order = SP_PRIORITY, .compare = by_value, .drop = drop));
+}
+
+static bool pool(void)
+{
+    sp_executor *executor = sp_thread_pool(.max_workers = 2, .thread_name_prefix = "p");
+    if (executor == NULL)
+        return false;
+    bool all = true;
+    sp_future *futures[8];
+    for (int i = 0; i < 8; i++)
+        futures[i] = sp_submit(executor, use_local, i);
+    for (int i = 0; i < 8; i++) {
+        sp_status status = sp_result(futures[i], NULL, SP_FOREVER);
+        assert_true(status == SP_OK || status == SP_MEMORY_ERROR || status == SP_OS_ERROR);
+        all = all && status == SP_OK;
+    }
+    sp_release_all(futures, 8);
+    assert_int_equal(sp_shutdown(executor), SP_OK);
+    sp_executor_release(executor);
+    return all;
+}
+
+/* ---- */
+
+static void ignore_error(const sp_error *error, void *context)
+{
+    (void)error, (void)context;
+}
+
+static void ignore_thread_error(sp_thread *thread, const sp_error *error, void *context)
+{
+    (void)thread, (void)error, (void)context;
+}
+
+/* Refuse call 1, 2, ... until a run makes fewer calls than that. */
+static void refuse_each(const char *name, bool (*scenario)(void), bool for_ever)
+{
+    uint64_t call = 1, refused = 0;
+    for (bool reached = true; reached; call++) {
+        sp__fault_arm(call, for_ever);
+        bool all = scenario();
+        reached = sp__fault_disarm() > 0;
+        refused += reached;
+        if (!reached)
+            assert_true(all);
+        assert_true(scenario()); /* and now it works */
+        assert_true(call < 2000);
+    }
+    assert_true(refused > 0);
+    printf("%s: %d calls refused in turn%s\n", name, (int)refused, for_ever ? ", and all after" : "");
+}
+
+static void refuse_in_both_ways(const char *name, bool (*scenario)(void))
+{
+    assert_true(scenario()); /* what is made once in a process is made */
+    refuse_each(name, scenario, false);
+    refuse_each(name, scenario, true);
+}
+
+static const struct {
+    const char *name;
+    bool (*scenario)(void);
+} scenarios[] = {
+    { "threads", threads }, { "foreign threads", foreign_threads },
+    { "timers", timers },   { "chain", chain },
+    { "ring", ring },       { "stack", stack },
+    { "heap", heap },       { "pool", pool },
+};
+
+static void every_call_refused_in_turn(void **state)
+{
+    (void)state;
+    sp_set_unseen_error_hook(ignore_error, NULL);
+    sp_set_excepthook(ignore_thread_error, NULL);
+    for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
+        refuse_in_both_ways(scenarios[i].name, scenarios[i].scenario);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_call_refused_in_turn) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
