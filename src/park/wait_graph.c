@@ -25,6 +25,8 @@ static struct sp__word_lock lock;
 static struct sp__runner *runners[RUNNER_BUCKETS] SP__GUARDED_BY(lock);
 /* Edges of waiting runners that run inside others: the only ones that cannot be found by the id of a thread. */
 static struct sp__list helped SP__GUARDED_BY(lock) = { &helped, &helped };
+/* All edges, for a thread that ends: somebody may wait for what it leaves behind. */
+static struct sp__list published SP__GUARDED_BY(lock) = { &published, &published };
 /* Ids up to this one are of runners before the fork that made this process; those in `kept` are the forking thread's own. */
 static uint64_t before_fork SP__GUARDED_BY(lock);
 static uint64_t kept[MOST_KEPT] SP__GUARDED_BY(lock);
@@ -40,17 +42,6 @@ void sp__graph_add(struct sp__runner *runner)
     struct sp__runner **first = bucket_of(runner->id);
     runner->next_alive = *first;
     *first = runner;
-    sp__word_lock_release(&lock);
-}
-
-void sp__graph_remove(struct sp__runner *runner)
-{
-    sp__word_lock_acquire(&lock);
-    struct sp__runner **at = bucket_of(runner->id);
-    while (*at != NULL && *at != runner)
-        at = &(*at)->next_alive;
-    if (*at != NULL)
-        *at = runner->next_alive;
     sp__word_lock_release(&lock);
 }
 
@@ -170,6 +161,33 @@ static void describe(struct text *text, const struct sp__edge *first, unsigned l
     }
 }
 
+static const struct sp__edge *edge_to(uint64_t id) SP__REQUIRES(lock)
+{
+    for (const struct sp__list *at = published.next; at != &published; at = at->next) {
+        const struct sp__edge *edge = sp__container_of(at, const struct sp__edge, all);
+        if (edge->owner(edge->object) == id)
+            return edge;
+    }
+    return NULL;
+}
+
+void sp__graph_remove(struct sp__runner *runner)
+{
+    struct text text = { .length = 0 };
+    sp__word_lock_acquire(&lock);
+    struct sp__runner **at = bucket_of(runner->id);
+    while (*at != NULL && *at != runner)
+        at = &(*at)->next_alive;
+    if (*at != NULL)
+        *at = runner->next_alive;
+    const struct sp__edge *left = edge_to(runner->id);
+    if (left != NULL)
+        describe(&text, left, 1, GONE);
+    sp__word_lock_release(&lock);
+    if (text.length > 0)
+        sp__deadlock("%s", text.bytes);
+}
+
 bool sp__edge_publish(struct sp__edge *edge)
 {
     struct text text = { .length = 0 };
@@ -181,6 +199,7 @@ bool sp__edge_publish(struct sp__edge *edge)
     enum end end = follow(edge, &length, &last);
     if (end == MOVES) {
         thread_of(edge->waiter)->edge = edge;
+        sp__list_append(&published, &edge->all);
         if (edge->waiter->outer != NULL)
             sp__list_append(&helped, &edge->link);
     } else if (end != REFUSED) {
@@ -196,6 +215,7 @@ void sp__edge_withdraw(struct sp__edge *edge)
 {
     sp__word_lock_acquire(&lock);
     thread_of(edge->waiter)->edge = NULL;
+    sp__list_remove(&edge->all);
     if (edge->waiter->outer != NULL)
         sp__list_remove(&edge->link);
     sp__word_lock_release(&lock);
@@ -205,6 +225,7 @@ void sp__graph_after_fork(struct sp__runner *survivor, uint64_t last_id) SP__UNC
 {
     lock = (struct sp__word_lock){ 0 };
     sp__list_init(&helped);
+    sp__list_init(&published);
     memset(runners, 0, sizeof runners);
     memset(kept, 0, sizeof kept);
     before_fork = last_id;

@@ -20,7 +20,7 @@ struct sp__edge {
     uint64_t (*owner)(const void *object);
     bool may_be_refused;             /* a cycle of only such edges is told to the one that closes it, not reported */
     const struct sp__runner *waiter; /* set by sp__edge_publish */
-    struct sp__list link;            /* guarded by the graph's lock; see `helped` in wait_graph.c */
+    struct sp__list link, all;       /* guarded by the graph's lock; see `helped` and `published` in wait_graph.c */
 };
 
 /* Publish that the current runner is about to wait.  False: that would close a cycle of edges that may be refused; the edge
@@ -31,6 +31,7 @@ void sp__edge_withdraw(struct sp__edge *edge);
 
 /* ---- for runner.c: the runners of threads, so that an id which is not here is of one that has ended ---- */
 void sp__graph_add(struct sp__runner *runner);
+/* It ends, or never began.  If somebody waits for what it still holds, that is reported, and the process aborts. */
 void sp__graph_remove(struct sp__runner *runner);
 /* In the child of a fork: `survivor` is the only thread, and what others held is lost. */
 void sp__graph_after_fork(struct sp__runner *survivor, uint64_t last_id);
