@@ -1,0 +1,92 @@
+/* A test's other half: this program again, in a process of its own, with a time limit; and what it wrote to standard error.
+
+   SPDX-License-Identifier: MIT */
+#ifndef SP_TESTS_CHILD_H
+#define SP_TESTS_CHILD_H
+
+#include "testing.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct child_end {
+    bool hung;  /* it was killed when its time was up */
+    int status; /* of waitpid */
+    size_t length;
+    char said[8192];
+};
+
+/* Read until the other end is closed.  False: that took longer than `seconds`. */
+static inline bool child_read(int descriptor, struct child_end *end, int seconds)
+{
+    struct timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (;;) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        int left = seconds * 1000 - (int)((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000);
+        struct pollfd ready = { .fd = descriptor, .events = POLLIN };
+        if (left <= 0 || poll(&ready, 1, left) <= 0)
+            return false;
+        ssize_t got = read(descriptor, end->said + end->length, sizeof end->said - 1 - end->length);
+        if (got <= 0)
+            return true;
+        end->length += (size_t)got;
+    }
+}
+
+/* Run `program`, which is argv[0] of the caller, with one argument or two. */
+static inline struct child_end child_run(const char *program, const char *name, const char *argument)
+{
+    struct child_end end = { .hung = false };
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        execl(program, program, name, argument, (char *)NULL);
+        _exit(99);
+    }
+    close(ends[1]);
+    end.hung = !child_read(ends[0], &end, 30);
+    end.said[end.length] = '\0';
+    close(ends[0]);
+    if (end.hung)
+        kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, &end.status, 0), child);
+    return end;
+}
+
+/* It must have ended by abort, having said the words. */
+static inline void child_aborted(const struct child_end *end, const char *words)
+{
+    if (end->hung || !WIFSIGNALED(end->status) || WTERMSIG(end->status) != SIGABRT || strstr(end->said, words) == NULL)
+        fail_msg("expected abort and '%s'; hung %d, status %x, said '%s'", words, end->hung, (unsigned)end->status,
+                 end->said);
+}
+
+/* One of the bodies that a program runs as its own child. */
+struct child_case {
+    const char *name;
+    void (*run)(void);
+};
+
+/* In main: run the case of that name. */
+static inline int child_main(const struct child_case *cases, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(cases[i].name, name) == 0)
+            cases[i].run();
+    return 0;
+}
+
+#endif
