@@ -1,0 +1,291 @@
+/* What a fork leaves in the child: each kind of object, made before by threads that do not exist there.
+
+   SPDX-License-Identifier: MIT */
+#include "child.h"
+
+#include <spool.h>
+
+#include "base/atomic.h"
+
+static const char *program;
+static sp_lock lock;
+static sp_rlock rlock;
+static sp_event set, unset;
+static sp_semaphore two = SP_SEMAPHORE(2), empty, arrived;
+static sp_condition condition;
+static sp_barrier pair = SP_BARRIER(2), unused = SP_BARRIER(1);
+static sp_once once;
+static sp_queue *queue;
+static sp_future *done, *open_future;
+static sp_executor *pool;
+static sp_thread *thread;
+
+/* Say where it went wrong, and be a failure. */
+#define must(condition_)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition_)) {                                                                                           \
+            fprintf(stderr, "line %d: %s\n", __LINE__, #condition_);                                                   \
+            _exit(1);                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+static int triple(int x)
+{
+    return 3 * x;
+}
+SP_FUNCTION(triple, int, int);
+
+/* In the child of `in_child`; what it says decides. */
+static void forked(void (*in_child)(void))
+{
+    int status = -1;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        in_child();
+        _exit(0);
+    }
+    must(waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* ---- locks of the forking thread ---- */
+
+static void own_locks_in_child(void)
+{
+    must(sp_lock_locked(&lock) && !sp_lock_acquire_timeout(&lock, SP_NOWAIT));
+    sp_lock_release(&lock);
+    must(sp_lock_acquire_timeout(&lock, SP_NOWAIT));
+    must(sp_rlock_is_owned(&rlock));
+    sp_rlock_release(&rlock);
+    sp_rlock_release(&rlock);
+    must(!sp_rlock_locked(&rlock));
+}
+
+static void own_locks(void)
+{
+    sp_lock_acquire(&lock);
+    sp_rlock_acquire(&rlock);
+    sp_rlock_acquire(&rlock);
+    forked(own_locks_in_child);
+    sp_lock_release(&lock);
+    must(sp_rlock_is_owned(&rlock));
+}
+
+/* ---- events, semaphores, once: as they were ---- */
+
+static void *take_permit(void *arg)
+{
+    sp_semaphore_acquire(arg);
+    return NULL;
+}
+
+static void values_in_child(void)
+{
+    must(sp_event_wait(&set, SP_FOREVER) && !sp_event_wait(&unset, SP_NOWAIT));
+    must(sp_semaphore_acquire_timeout(&two, SP_NOWAIT) && sp_semaphore_acquire_timeout(&two, SP_NOWAIT));
+    must(!sp_semaphore_acquire_timeout(&two, 0.001));
+    must(sp_semaphore_release(&empty, 1) == SP_OK); /* the parent's sleeper is not given it */
+    must(sp_semaphore_acquire_timeout(&empty, SP_FOREVER) && !sp_semaphore_acquire_timeout(&empty, SP_NOWAIT));
+    sp_once_call(&once, nothing, NULL);
+    sp_event_set(&unset);
+    must(sp_event_wait(&unset, SP_FOREVER));
+}
+
+static void values(void)
+{
+    sp_event_set(&set);
+    sp_once_call(&once, nothing, NULL);
+    pthread_t sleeper = test_thread(take_permit, &empty);
+    test_await(sp__load_acquire(&empty.sp_word_) >> 32 == 1);
+    forked(values_in_child);
+    must(!sp_event_is_set(&unset));
+    must(sp_semaphore_release(&empty, 1) == SP_OK);
+    test_join(sleeper);
+}
+
+/* ---- condition: nobody waits; barrier: broken if somebody waited ---- */
+
+static void *wait_on_condition(void *arg)
+{
+    (void)arg;
+    sp_lock_acquire(&lock);
+    (void)sp_condition_wait(&condition, &lock, SP_FOREVER);
+    sp_lock_release(&lock);
+    return NULL;
+}
+
+static void *wait_at_barrier(void *arg)
+{
+    (void)arg;
+    must(sp_barrier_wait(&pair, NULL, SP_FOREVER) == SP_OK);
+    return NULL;
+}
+
+static void waiters_in_child(void)
+{
+    sp_lock other = { 0 };
+    sp_lock_acquire(&other); /* with another lock than the parent's waiter: it is not here any more */
+    must(!sp_condition_wait(&condition, &other, 0.001));
+    sp_condition_notify_all(&condition);
+    must(!sp_condition_wait(&condition, &other, SP_NOWAIT));
+    sp_lock_release(&other);
+    must(sp_barrier_broken(&pair) && sp_barrier_n_waiting(&pair) == 0);
+    must(sp_barrier_wait(&pair, NULL, SP_FOREVER) == SP_BROKEN_BARRIER);
+    sp_barrier_reset(&pair);
+    must(!sp_barrier_broken(&pair));
+    must(sp_barrier_wait(&unused, NULL, SP_FOREVER) == SP_OK);
+}
+
+static void waiters(void)
+{
+    pthread_t waiter = test_thread(wait_on_condition, NULL), guest = test_thread(wait_at_barrier, NULL);
+    test_await(sp__load_acquire(&condition.sp_word_) == 1 && sp_barrier_n_waiting(&pair) == 1);
+    sp_lock_acquire(&lock); /* the waiter has given it up */
+    forked(waiters_in_child);
+    sp_condition_notify(&condition, 1);
+    sp_lock_release(&lock);
+    must(!sp_barrier_broken(&pair) && sp_barrier_wait(&pair, NULL, SP_FOREVER) == SP_OK);
+    test_join(waiter);
+    test_join(guest);
+}
+
+/* ---- queue: shut down ---- */
+
+static void queue_in_child(void)
+{
+    int item = 9;
+    size_t n = 7;
+    must(sp_get(queue, &item, SP_FOREVER) == SP_SHUT_DOWN && item == 9);
+    must(sp_put(queue, &item, SP_FOREVER) == SP_SHUT_DOWN);
+    must(sp_queue_put_many(queue, &item, 1, &n, SP_FOREVER) == SP_SHUT_DOWN && n == 0);
+    must(sp_queue_get_many(queue, &item, 1, &n, SP_FOREVER) == SP_SHUT_DOWN && n == 0);
+    must(sp_queue_task_done(queue) == SP_SHUT_DOWN && !sp_queue_join(queue, SP_FOREVER));
+    sp_queue_shutdown(queue, true);
+    sp_queue_release(queue);
+    sp_auto(sp_queue) own = sp_queue_of(int);
+    must(sp_put(own, &item, SP_FOREVER) == SP_OK && sp_get(own, &item, SP_FOREVER) == SP_OK);
+}
+
+static void queues(void)
+{
+    int item = 4;
+    queue = sp_queue_of(int);
+    must(sp_put(queue, &item, SP_FOREVER) == SP_OK);
+    forked(queue_in_child);
+    must(sp_get(queue, &item, SP_NOWAIT) == SP_OK && item == 4 && sp_queue_task_done(queue) == SP_OK);
+    sp_queue_release(queue);
+}
+
+/* ---- handles ---- */
+
+static sp_status wait_until_set(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    if (sp_semaphore_release(&arrived, 1) != SP_OK)
+        _exit(1);
+    sp_event_wait(&set, SP_FOREVER);
+    return SP_OK;
+}
+SP_TASK(wait_until_set, sp_none, sp_none);
+
+static void handles_in_child(void)
+{
+    int value = 0;
+    must(sp_result(done, &value, SP_NOWAIT) == SP_OK && value == 6);
+    must(sp_result(open_future, NULL, SP_FOREVER) == SP_SHUT_DOWN && sp_result(open_future, NULL, 0.5) == SP_SHUT_DOWN);
+    must(!sp_future_wait(open_future, SP_FOREVER));
+    must(sp_wait(&open_future, 1, SP_ALL_COMPLETED, SP_FOREVER) == SP_SHUT_DOWN);
+    must(sp_post(pool, triple, 1) == SP_SHUT_DOWN && sp_shutdown(pool) == SP_OK);
+    must(sp_join(thread, NULL, SP_FOREVER) == SP_SHUT_DOWN && sp_thread_wait(thread, 1) == SP_SHUT_DOWN);
+    must(!sp_thread_is_alive(thread) && sp_join_all(SP_FOREVER));
+    sp_auto(sp_executor) own = sp_thread_pool(.max_workers = 1);
+    sp_auto(sp_future) later = sp_submit(own, triple, 3);
+    must(sp_result(later, &value, SP_FOREVER) == SP_OK && value == 9);
+}
+
+static void handles(void)
+{
+    pool = sp_thread_pool(.max_workers = 1);
+    done = sp_submit(pool, triple, 2);
+    must(sp_result(done, NULL, SP_FOREVER) == SP_OK);
+    open_future = sp_submit(pool, wait_until_set);
+    thread = sp_start(wait_until_set);
+    sp_semaphore_acquire(&arrived);
+    sp_semaphore_acquire(&arrived);
+    forked(handles_in_child);
+    sp_event_set(&set);
+    must(sp_result(open_future, NULL, SP_FOREVER) == SP_OK && sp_join(thread, NULL, SP_FOREVER) == SP_OK);
+    sp_future_release(done);
+    sp_future_release(open_future);
+    sp_thread_release(thread);
+    must(sp_shutdown(pool) == SP_OK);
+    sp_executor_release(pool);
+}
+
+/* ---- the tests ---- */
+
+static const struct child_case cases[] = {
+    { "own locks", own_locks }, { "values", values },   { "waiters", waiters },
+    { "queues", queues },       { "handles", handles },
+};
+
+static void passes(const char *name)
+{
+#ifdef __SANITIZE_THREAD__
+    printf("not under the thread sanitizer: fork, %s\n", name);
+    return;
+#endif
+    struct child_end end = child_run(program, name, NULL);
+    if (end.hung || !WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
+        fail_msg("%s: hung %d, status %x, said '%s'", name, end.hung, (unsigned)end.status, end.said);
+}
+
+static void locks_of_the_forking_thread_are_its_own(void **state)
+{
+    (void)state;
+    passes("own locks");
+}
+
+static void events_semaphores_and_once_are_as_they_were(void **state)
+{
+    (void)state;
+    passes("values");
+}
+
+static void conditions_have_no_waiters_and_barriers_that_had_are_broken(void **state)
+{
+    (void)state;
+    passes("waiters");
+}
+
+static void queues_are_shut_down(void **state)
+{
+    (void)state;
+    passes("queues");
+}
+
+static void handles_made_before_are_closed_and_new_ones_work(void **state)
+{
+    (void)state;
+    passes("handles");
+}
+
+int main(int argc, char **argv)
+{
+    program = argv[0];
+    if (argc > 1)
+        return child_main(cases, sizeof cases / sizeof cases[0], argv[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(locks_of_the_forking_thread_are_its_own),
+        cmocka_unit_test(events_semaphores_and_once_are_as_they_were),
+        cmocka_unit_test(conditions_have_no_waiters_and_barriers_that_had_are_broken),
+        cmocka_unit_test(queues_are_shut_down),
+        cmocka_unit_test(handles_made_before_are_closed_and_new_ones_work),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
