@@ -195,6 +195,21 @@ static void once_inside_itself(void)
     sp_once_call(&once, call_again, NULL);
 }
 
+static sp_queue *queue;
+
+static int compare_and_put(const void *a, const void *b)
+{
+    return sp_put(queue, (const int *)a, SP_NOWAIT) == SP_OK ? *(const int *)a - *(const int *)b : 0;
+}
+
+static void compare_that_touches_its_queue(void)
+{
+    queue = sp_queue_of(int, .order = SP_PRIORITY, .compare = compare_and_put);
+    for (int i = 0; i < 3; i++)
+        if (sp_put(queue, &i, SP_NOWAIT) != SP_OK)
+            _exit(96);
+}
+
 /* ---- fork ---- */
 
 static void fork_and_take(void (*take)(void))
@@ -248,6 +263,7 @@ static const struct child_case cases[] = {
     { "ended, late", end_while_waited_for },
     { "own", lock_again },
     { "own, once", once_inside_itself },
+    { "compare", compare_that_touches_its_queue },
     { "fork", lock_lost_by_fork },
     { "fork, rlock", rlock_lost_by_fork },
 };
@@ -307,6 +323,12 @@ static void ones_own_lock_or_once_is_reported(void **state)
     (void)state;
     aborts("own", "which it holds itself");
     aborts("own, once", "from inside its own function");
+}
+
+static void a_compare_that_touches_its_queue_is_reported(void **state)
+{
+    (void)state;
+    aborts("compare", "which it holds itself");
 }
 
 static void what_a_fork_has_lost_is_reported_in_the_child(void **state)
@@ -379,6 +401,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_chain_to_a_thread_that_ended_holding_is_reported),
         cmocka_unit_test(a_thread_that_ends_with_a_lock_somebody_waits_for_is_reported),
         cmocka_unit_test(ones_own_lock_or_once_is_reported),
+        cmocka_unit_test(a_compare_that_touches_its_queue_is_reported),
         cmocka_unit_test(what_a_fork_has_lost_is_reported_in_the_child),
         cmocka_unit_test(a_cycle_of_futures_is_refused_to_one_of_them_and_not_reported),
     };
