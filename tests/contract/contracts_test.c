@@ -1,4 +1,4 @@
-/* What docs/contracts.md says of signals, time, fairness and cancellation, where no other test shows it.
+/* What docs/contracts.md says of signals, time, fairness, cancellation and the order of tasks, where no other test shows it.
 
    SPDX-License-Identifier: MIT */
 #include "testing.h"
@@ -242,6 +242,35 @@ static void sleepers_of_a_semaphore_are_served_in_their_order(void **state)
     sp__fault_spurious(0, 0);
 }
 
+/* ---- the order of tasks ---- */
+
+enum { TASKS = 50 };
+static int begun[TASKS], n_begun; /* plain: one worker */
+
+static sp_status note_begin(const int *in, sp_none *out)
+{
+    (void)out;
+    begun[n_begun++] = *in;
+    return SP_OK;
+}
+SP_TASK(note_begin, int, sp_none);
+
+static void tasks_begin_in_the_order_of_their_submits(void **state)
+{
+    (void)state;
+    sp_executor *pool = sp_thread_pool(.max_workers = 1);
+    sp_event_clear(&gate);
+    assert_int_equal(sp_post(pool, wait_at_gate), SP_OK);
+    for (int i = 0; i < TASKS; i++)
+        assert_int_equal(sp_post(pool, note_begin, i), SP_OK);
+    sp_event_set(&gate);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+    assert_int_equal(n_begun, TASKS);
+    for (int i = 0; i < TASKS; i++)
+        assert_int_equal(begun[i], i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +280,7 @@ int main(void)
         cmocka_unit_test(the_clock_never_goes_back),
         cmocka_unit_test(who_waits_for_a_lock_is_not_overtaken_for_ever),
         cmocka_unit_test(sleepers_of_a_semaphore_are_served_in_their_order),
+        cmocka_unit_test(tasks_begin_in_the_order_of_their_submits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
