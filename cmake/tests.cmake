@@ -73,6 +73,8 @@ if(SPOOL_SANITIZE STREQUAL "")
     add_executable(tools.hang ${tests_dir}/tools/hang.c)
     target_link_libraries(tools.hang PRIVATE spool_static spool_flags)
     add_test(NAME tools.limited COMMAND ${tests_dir}/tools/limited_test.sh $<TARGET_FILE:tools.hang>)
+    add_test(NAME tools.check_docs COMMAND ${tests_dir}/tools/check_docs.sh)
+    add_test(NAME tools.check_docs_fails COMMAND ${tests_dir}/tools/check_docs.sh --self-test)
     add_test(NAME tools.bench COMMAND ${tests_dir}/tools/bench_test.sh)
     add_test(NAME contract.headers COMMAND ${tests_dir}/contract/run.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER})
     add_test(NAME contract.compile_fail COMMAND ${tests_dir}/compile_fail/run.sh ${CMAKE_C_COMPILER})
@@ -84,7 +86,7 @@ if(SPOOL_SANITIZE STREQUAL "")
     add_test(NAME package.install COMMAND ${tests_dir}/package/run.sh ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER}
         ${CMAKE_CXX_COMPILER})
     set_tests_properties(tools.check_layers tools.check_layers_fails tools.check_atomics
-        tools.check_atomics_fails tools.limited tools.bench os.copies contract.headers contract.compile_fail contract.symbols
+        tools.check_atomics_fails tools.check_docs tools.check_docs_fails tools.limited tools.bench os.copies contract.headers contract.compile_fail contract.symbols
         conformance.check_table conformance.check_table_fails package.install
         PROPERTIES TIMEOUT 300 LABELS "text")
     set_property(TEST tools.bench APPEND PROPERTY LABELS "bench")
