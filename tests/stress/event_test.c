@@ -186,8 +186,7 @@ static void *set_now_and_then(void *arg)
         sp_event_set(&storm->event);
         sp__add_seq_cst(&storm->ended[me], 1);
         sp_event_clear(&storm->event);
-        sp_sleep((double)(test_random(&random) % 300) *
-                 1e-6); /* a pace at which about half of the waits are released */
+        sp_sleep((double)(test_random(&random) % 300) * 1e-6); /* a pace that leaves room for time-outs */
     }
     return NULL;
 }
@@ -222,7 +221,7 @@ static void no_wait_sleeps_through_a_set(void **state)
     sp__fault_spurious(0, 0);
     printf("released %" PRIu64 ", timed out %" PRIu64 "\n", storm.released, storm.timed_out);
     stress_assert_nothing_wrong();
-    assert_true(storm.released > 0 && storm.timed_out > 0);
+    assert_true(storm.released > 0); /* with one CPU there may be no time-out: a set comes before the sleeper runs */
 }
 
 int main(void)
