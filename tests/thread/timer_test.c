@@ -235,6 +235,27 @@ static void process_exit_waits_for_a_pending_timer(void **state)
 #endif
 }
 
+static int plain; /* protected by nothing but the order of start, task and join */
+
+static sp_status add_one(const int *in, int *ret_sum)
+{
+    plain += *in;
+    *ret_sum = plain;
+    return SP_OK;
+}
+SP_TASK(add_one, int, int);
+
+static void order_of_start_task_and_join(void **state)
+{
+    (void)state;
+    for (long i = 0; i < test_count(100); i++) {
+        plain = (int)i;
+        sp_auto(sp_timer) timer = sp_timer_start(i % 2 ? -1 : 1e-5, add_one, 1);
+        assert_int_equal(sp_timer_join(timer, SP_FOREVER), SP_OK);
+        assert_int_equal(plain, i + 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +264,7 @@ int main(void)
         cmocka_unit_test(many_pending_are_cancelled_in_any_order),
         cmocka_unit_test(failures_come_back),
         cmocka_unit_test(statuses_of_join),
+        cmocka_unit_test(order_of_start_task_and_join),
         cmocka_unit_test(process_exit_waits_for_a_pending_timer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
