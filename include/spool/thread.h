@@ -54,7 +54,7 @@ SP_API SP_MUST_CHECK sp_status sp_thread_wait(sp_thread *thread, double timeout)
 /* Does its task still run?  False for NULL. */
 SP_API bool sp_thread_is_alive(const sp_thread *thread);
 
-/* Its name; valid as long as the handle. */
+/* Its name; valid as long as the handle.  "?" for NULL. */
 SP_API const char *sp_thread_name(const sp_thread *thread);
 
 /* Rename it.  The system's tools see the first 15 bytes.
@@ -64,13 +64,13 @@ SP_API const char *sp_thread_name(const sp_thread *thread);
      SP_MEMORY_ERROR  no memory for the copy */
 SP_API SP_MUST_CHECK sp_status sp_thread_set_name(sp_thread *thread, const char *name);
 
-/* Its number in this process, never 0 and never reused (Python's ident may be). */
+/* Its number in this process, never 0 and never reused (Python's ident may be).  0 for NULL. */
 SP_API uint64_t sp_thread_ident(const sp_thread *thread);
 
-/* The system's number of it (gettid), waiting until it runs. */
+/* The system's number of it (gettid), waiting until it runs.  0 for NULL. */
 SP_API uint64_t sp_thread_native_id(const sp_thread *thread);
 
-/* Does process exit leave it behind? */
+/* Does process exit leave it behind?  False for NULL. */
 SP_API bool sp_thread_is_daemon(const sp_thread *thread);
 
 /* The error of its task: NULL while it runs and after success, else never NULL.  Counts as looking at it. */

@@ -15,6 +15,8 @@
 #include "base/atomic.h"
 #include "os/os.h"
 
+enum { LONGEST_LINE = 4200 }; /* bytes; a cycle of waits takes about a hundred for each member */
+
 struct text_hook {
     void (*fn)(const char *text, void *context); /* guarded by hooks_word; NULL: the default */
     void *context;                               /* guarded by hooks_word */
@@ -98,7 +100,7 @@ static void write_stderr(const char *text, size_t size)
 
 static void complain(const char *format, va_list arguments)
 {
-    char line[1024];
+    char line[LONGEST_LINE];
     int length = vsnprintf(line, sizeof line - 1, format, arguments);
     if (length < 0)
         return;
@@ -134,7 +136,7 @@ void sp__panic(const char *format, ...)
 
 void sp__deadlock(const char *format, ...)
 {
-    char report[2048];
+    char report[LONGEST_LINE - 64];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(report, sizeof report, format, arguments);

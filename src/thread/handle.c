@@ -112,7 +112,7 @@ bool sp_thread_is_alive(const sp_thread *thread)
 const char *sp_thread_name(const sp_thread *thread)
 {
     /* acquire: pairs with the release in sp_thread_set_name */
-    return sp__load_acquire(&thread->name)->text;
+    return thread != NULL ? sp__load_acquire(&thread->name)->text : "?";
 }
 
 struct sp__thread_name *sp__thread_new_name(const char *text)
@@ -147,7 +147,7 @@ sp_status sp_thread_set_name(sp_thread *thread, const char *name)
 
 uint64_t sp_thread_ident(const sp_thread *thread)
 {
-    return thread->ident;
+    return thread != NULL ? thread->ident : 0;
 }
 
 static bool no_native_id(void *context)
@@ -158,6 +158,8 @@ static bool no_native_id(void *context)
 uint64_t sp_thread_native_id(const sp_thread *thread)
 {
     uint64_t id;
+    if (thread == NULL)
+        return 0;
     /* acquire: pairs with the release in publish_native_id */
     while ((id = sp__load_acquire(&thread->native_id)) == 0)
         sp__park(&(struct sp__wait){ .address = &thread->native_id,
@@ -171,5 +173,5 @@ uint64_t sp_thread_native_id(const sp_thread *thread)
 
 bool sp_thread_is_daemon(const sp_thread *thread)
 {
-    return thread->daemon;
+    return thread != NULL && thread->daemon;
 }

@@ -37,6 +37,10 @@ static void a_thread_that_is_null(void **state)
     assert_null(sp_thread_error(NULL));
     assert_null(sp_thread_retain(NULL));
     sp_thread_release(NULL);
+    assert_string_equal(sp_thread_name(NULL), "?");
+    assert_int_equal(sp_thread_ident(NULL), 0);
+    assert_int_equal(sp_thread_native_id(NULL), 0);
+    assert_false(sp_thread_is_daemon(NULL));
 }
 
 static void a_queue_that_is_null(void **state)
