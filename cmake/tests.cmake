@@ -60,6 +60,26 @@ foreach(call "lock uncontended 1000" "lock contended 5 2" "rlock nested 1000" "s
     limited_test(bench.${program}_${mode} ${limit} "bench" $<TARGET_FILE:bench.spool_${program}> ${words})
 endforeach()
 
+# The models: the protocols of src/ under a checker of weak memory (relacy, a set of headers), see tests/model/README.md.
+# Once is enough: what is checked does not depend on compiler or sanitizer.
+if(SPOOL_SANITIZE STREQUAL "" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    include(CheckIncludeFileCXX)
+    check_include_file_cxx(relacy/relacy.hpp SPOOL_HAVE_RELACY)
+    if(NOT SPOOL_HAVE_RELACY)
+        unset(SPOOL_HAVE_RELACY CACHE)
+        message(FATAL_ERROR "<relacy/relacy.hpp> is missing: install relacy-dev (scripts/test does), or build without tests")
+    endif()
+    foreach(name lock)
+        add_executable(model.${name} ${tests_dir}/model/${name}_model.cpp)
+        target_include_directories(model.${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src)
+        target_link_libraries(model.${name} PRIVATE spool_flags)
+        set_target_properties(model.${name} PROPERTIES CXX_STANDARD 98)
+        add_test(NAME model.${name} COMMAND model.${name})
+        add_test(NAME model.${name}_weakened COMMAND model.${name} weakened)
+        set_tests_properties(model.${name} model.${name}_weakened PROPERTIES TIMEOUT ${limit} LABELS "model")
+    endforeach()
+endif()
+
 if(TARGET orders AND EXISTS ${tests_dir}/orders/CMakeLists.txt)
     add_subdirectory(tests/orders)
 endif()
