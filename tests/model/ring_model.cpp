@@ -1,0 +1,274 @@
+/* The bounded FIFO: queue/ring_protocol.h as it is, over the checker's atomics.  See README.md.
+
+   SPDX-License-Identifier: MIT */
+#include "model.h"
+
+enum ring_weakness {
+    NONE,
+    PUT_RELEASE, /* the stamp that hands the item to getters */
+    PUT_ACQUIRE, /* of the stamp, before the item is written */
+    GET_RELEASE, /* the stamp that hands the slot to putters */
+    GET_ACQUIRE, /* of the stamp, before the item is read */
+    TAIL_ORDER,  /* of the claims of putters in one order with the looks for empty */
+    HEAD_ORDER,  /* of the claims of getters in one order with the looks for full */
+    LOOK_AT_TAIL,
+    LOOK_AT_HEAD
+};
+
+enum { MOST_SLOTS = 3, MOST_THREADS = 4, PRODUCER = 16 /* the item n of producer p is p * PRODUCER + n */ };
+
+typedef model_word sp__ring_word;
+
+struct sp__ring {
+    uint64_t capacity, one_lap;
+    sp__ring_word tail, head;
+    sp__ring_word stamps[MOST_SLOTS];
+    rl::var<unsigned> items[MOST_SLOTS];
+};
+
+#define SP__RING_STAMP(ring, index) (&(ring)->stamps[index])
+#define SP__RING_WRITE(ring, index, item) (ring)->items[index](RL_INFO).store(*(const unsigned *)(item))
+#define SP__RING_READ(ring, index, item) (void)(*(unsigned *)(item) = (ring)->items[index](RL_INFO).load())
+
+static bool putting[MOST_THREADS]; /* what a thread does just now, to tell the orders of put from those of get */
+
+static int which_of(int of_put, int of_get)
+{
+    return putting[rl::thread_index()] ? of_put : of_get;
+}
+
+#define sp__load_relaxed(p) (p)->load(rl::mo_relaxed, RL_INFO)
+#define sp__load_acquire(p)                                                                                            \
+    (p)->load(model_order(which_of(PUT_ACQUIRE, GET_ACQUIRE), rl::mo_acquire, rl::mo_relaxed), RL_INFO)
+#define sp__load_seq_cst(p)                                                                                            \
+    (p)->load(model_order(which_of(LOOK_AT_HEAD, LOOK_AT_TAIL), rl::mo_seq_cst, rl::mo_acquire), RL_INFO)
+#define sp__store_release(p, value)                                                                                    \
+    (p)->store((value), model_order(which_of(PUT_RELEASE, GET_RELEASE), rl::mo_release, rl::mo_relaxed), RL_INFO)
+#define sp__cas_seq_cst(p, expected, value)                                                                            \
+    model_cas((p), (expected), (value), model_order(which_of(TAIL_ORDER, HEAD_ORDER), rl::mo_seq_cst, rl::mo_acq_rel), \
+              rl::mo_acquire, RL_INFO)
+
+#include "queue/ring_protocol.h"
+
+static struct {
+    unsigned long full, empty, busy, closed_put, closed_get;
+} happened;
+
+/* What an observer of all calls knows, in the order in which they happen.  A try that cannot be done counts as begun while
+   it lasts, so that the bounds hold whatever it will say. */
+struct observer {
+    int puts_begun, puts_done, gets_begun, gets_done;
+    bool calling[MOST_THREADS];
+    int most[MOST_THREADS];  /* items that there may have been at a moment of the call, but for its own */
+    int least[MOST_THREADS]; /* items that there must have been at each moment of the call, but for its own */
+};
+
+static void observe(struct observer *all)
+{
+    for (int i = 0; i < MOST_THREADS; i++) {
+        if (!all->calling[i])
+            continue;
+        int most = all->puts_begun - putting[i] - all->gets_done;
+        int least = all->puts_done - (all->gets_begun - !putting[i]);
+        if (most > all->most[i])
+            all->most[i] = most;
+        if (least < all->least[i])
+            all->least[i] = least;
+    }
+}
+
+static void begin_call(struct observer *all, unsigned thread, bool put)
+{
+    putting[thread] = put;
+    all->calling[thread] = true;
+    all->most[thread] = -1000;
+    all->least[thread] = 1000;
+    *(put ? &all->puts_begun : &all->gets_begun) += 1;
+    observe(all);
+}
+
+static void end_call(struct observer *all, unsigned thread, bool done)
+{
+    bool put = putting[thread];
+    if (done)
+        *(put ? &all->puts_done : &all->gets_done) += 1;
+    else
+        *(put ? &all->puts_begun : &all->gets_begun) -= 1;
+    all->calling[thread] = false;
+    observe(all);
+}
+
+template <int putters, int getters, int capacity, int items, bool closes>
+struct ring_suite : rl::test_suite<ring_suite<putters, getters, capacity, items, closes>, putters + getters> {
+    struct sp__ring ring;
+    struct observer all;
+    bool closed;                  /* by thread 0; its call has returned */
+    int taken;                    /* by getters, or about to be */
+    unsigned arrived[putters];    /* as many items of each producer were got by calls that have returned */
+    unsigned highest[putters];    /* number of the last of them, from 1; 0: none yet */
+    bool seen[putters][PRODUCER]; /* has it arrived? */
+
+    void before()
+    {
+        ring.capacity = capacity;
+        ring.one_lap = 2;
+        while (ring.one_lap <= ring.capacity)
+            ring.one_lap *= 2;
+        ring.tail.store(0, rl::mo_relaxed, RL_INFO);
+        ring.head.store(0, rl::mo_relaxed, RL_INFO);
+        for (int i = 0; i < MOST_SLOTS; i++)
+            ring.stamps[i].store(0, rl::mo_relaxed, RL_INFO);
+        memset(&all, 0, sizeof all);
+        memset(arrived, 0, sizeof arrived);
+        memset(highest, 0, sizeof highest);
+        memset(seen, 0, sizeof seen);
+        closed = false;
+        taken = 0;
+    }
+
+    /* At every step. */
+    void invariant()
+    {
+        uint64_t puts = sp__ring_count(&ring, ring.tail.debug_value());
+        uint64_t gets = sp__ring_count(&ring, ring.head.debug_value());
+        RL_ASSERT(gets <= puts && puts - gets <= ring.capacity);
+    }
+
+    enum sp__tried put(unsigned thread, unsigned item)
+    {
+        bool was_closed = closed;
+        begin_call(&all, thread, true);
+        enum sp__tried tried = sp__ring_put(&ring, &item);
+        end_call(&all, thread, tried == SP__TRY_DONE);
+        /* one that has not heard of it may still say full; but nothing is put */
+        RL_ASSERT(!was_closed || tried != SP__TRY_DONE);
+        RL_ASSERT(!was_closed || thread != 0 || tried == SP__TRY_CLOSED);
+        RL_ASSERT(tried != SP__TRY_NOT_NOW || all.most[thread] >= capacity);
+        happened.full += tried == SP__TRY_NOT_NOW;
+        happened.busy += tried == SP__TRY_BUSY;
+        happened.closed_put += tried == SP__TRY_CLOSED;
+        return tried;
+    }
+
+    enum sp__tried get(unsigned thread)
+    {
+        unsigned item = 0, floor[putters];
+        memcpy(floor, highest, sizeof floor);
+        begin_call(&all, thread, false);
+        enum sp__tried tried = sp__ring_get(&ring, &item);
+        end_call(&all, thread, tried == SP__TRY_DONE);
+        if (tried == SP__TRY_DONE)
+            arrives(item, floor);
+        RL_ASSERT((tried != SP__TRY_NOT_NOW && tried != SP__TRY_CLOSED) || all.least[thread] <= 0);
+        happened.empty += tried == SP__TRY_NOT_NOW;
+        happened.busy += tried == SP__TRY_BUSY;
+        happened.closed_get += tried == SP__TRY_CLOSED;
+        return tried;
+    }
+
+    /* Once; and after those of its producer that were got before this get began. */
+    void arrives(unsigned item, const unsigned *floor)
+    {
+        unsigned producer = item / PRODUCER, number = item % PRODUCER;
+        RL_ASSERT(producer < putters && number >= 1 && number <= items);
+        RL_ASSERT(!seen[producer][number]);
+        RL_ASSERT(number > floor[producer]);
+        seen[producer][number] = true;
+        arrived[producer]++;
+        if (number > highest[producer])
+            highest[producer] = number;
+    }
+
+    void close()
+    {
+        ring.tail.fetch_or(SP__RING_CLOSED, rl::mo_seq_cst, RL_INFO); /* as in sp__store_close */
+        closed = true;
+    }
+
+    void put_all(unsigned thread)
+    {
+        for (unsigned number = 1; number <= items;) {
+            if (closes && thread == 0 && rl::rand(4) == 0)
+                close();
+            enum sp__tried tried = put(thread, thread * PRODUCER + number);
+            if (tried == SP__TRY_CLOSED)
+                return;
+            if (tried == SP__TRY_DONE)
+                number++;
+            else
+                rl::yield(1, RL_INFO);
+        }
+        if (closes && thread == 0)
+            close();
+    }
+
+    void get_all(unsigned thread)
+    {
+        while (closes || taken < putters * items) {
+            taken++;
+            enum sp__tried tried = get(thread);
+            if (tried == SP__TRY_CLOSED)
+                return;
+            if (tried != SP__TRY_DONE) {
+                taken--;
+                rl::yield(1, RL_INFO);
+            }
+        }
+    }
+
+    void thread(unsigned index)
+    {
+        if (index < (unsigned)putters)
+            put_all(index);
+        else
+            get_all(index);
+    }
+
+    void after()
+    {
+        RL_ASSERT(all.puts_done == all.gets_done);
+        RL_ASSERT(sp__ring_count(&ring, ring.tail.debug_value()) == (uint64_t)all.puts_done);
+        RL_ASSERT(sp__ring_count(&ring, ring.head.debug_value()) == (uint64_t)all.gets_done);
+        for (int i = 0; i < putters; i++)
+            RL_ASSERT(arrived[i] == highest[i] && (closes || arrived[i] == items));
+    }
+};
+
+static bool as_it_is(const char *program)
+{
+    bool ok = model_holds<ring_suite<1, 1, 1, 4, false> >(program, "1 to 1, 1 slot");
+    ok = model_holds<ring_suite<1, 1, 2, 5, false> >(program, "1 to 1, 2 slots") && ok;
+    ok = model_holds<ring_suite<1, 1, 3, 7, false> >(program, "1 to 1, 3 slots") && ok;
+    ok = model_holds<ring_suite<2, 2, 1, 2, false> >(program, "2 to 2, 1 slot") && ok;
+    ok = model_holds<ring_suite<2, 2, 2, 3, false> >(program, "2 to 2, 2 slots") && ok;
+    ok = model_holds<ring_suite<2, 2, 3, 4, false> >(program, "2 to 2, 3 slots") && ok;
+    ok = model_holds<ring_suite<1, 1, 1, 3, true> >(program, "1 to 1, 1 slot, closed") && ok;
+    ok = model_holds<ring_suite<2, 2, 1, 2, true> >(program, "2 to 2, 1 slot, closed") && ok;
+    ok = model_holds<ring_suite<2, 2, 2, 2, true> >(program, "2 to 2, 2 slots, closed") && ok;
+    ok = model_holds<ring_suite<2, 2, 3, 3, true> >(program, "2 to 2, 3 slots, closed") && ok;
+    ok = model_happened(program, "full", happened.full) && ok;
+    ok = model_happened(program, "empty", happened.empty) && ok;
+    ok = model_happened(program, "busy", happened.busy) && ok;
+    ok = model_happened(program, "a put found it closed", happened.closed_put) && ok;
+    return model_happened(program, "a get found it closed and empty", happened.closed_get) && ok;
+}
+
+static bool weakened(const char *program)
+{
+    static const struct {
+        enum ring_weakness which;
+        const char *name;
+    } all[] = { { PUT_RELEASE, "release of the stamp by put" },    { PUT_ACQUIRE, "acquire of the stamp by put" },
+                { GET_RELEASE, "release of the stamp by get" },    { GET_ACQUIRE, "acquire of the stamp by get" },
+                { TAIL_ORDER, "seq_cst of the claim by put" },     { HEAD_ORDER, "seq_cst of the claim by get" },
+                { LOOK_AT_TAIL, "seq_cst of the look for empty" }, { LOOK_AT_HEAD, "seq_cst of the look for full" } };
+    bool ok = true;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        ok = model_breaks<ring_suite<1, 1, 2, 5, false> >(program, "1 to 1, 2 slots", all[i].which, all[i].name) && ok;
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    return (argc > 1 ? weakened(argv[0]) : as_it_is(argv[0])) ? 0 : 1;
+}
