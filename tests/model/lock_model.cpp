@@ -1,7 +1,7 @@
 /* The lock: sync/lock_protocol.h as it is, over the checker's atomics and a parking lot in miniature.  See README.md.
 
    SPDX-License-Identifier: MIT */
-#include "model.h"
+#include "lot.h"
 
 enum lock_weakness {
     NONE,
@@ -34,119 +34,69 @@ struct sp__lock_env {
 
 /* How often things happened that the model is about. */
 static struct {
-    unsigned long slept, changed, timed_out, woken_late, heirs, took_from_heirs, gave_up;
+    unsigned long heirs, took_from_heirs, gave_up;
 } happened;
 
-/* ---- the parking lot: one bucket, one lock, a record for each thread ---- */
+/* ---- sleeping and waking, as lock_word.c does it ---- */
 
-enum { MOST_THREADS = 4 };
-
-struct sleeper {
-    bool queued, heir;  /* guarded by the bucket lock */
-    unsigned long turn; /* as above */
-    rl::semaphore<struct sleeper_tag> wake;
-};
-
-struct lot {
-    rl::mutex bucket;
-    unsigned long turns; /* guarded by bucket */
-    struct sleeper sleepers[MOST_THREADS];
-};
+enum { OTHERS, HEIRS }; /* the kinds of sleepers */
 
 static struct lot *lot; /* of this schedule */
 
-/* Who of a kind has slept longest?  Under the bucket lock.  NULL: nobody sleeps. */
-static struct sleeper *first_of(bool heirs)
-{
-    struct sleeper *first = NULL;
-    for (struct sleeper *at = lot->sleepers; at != lot->sleepers + MOST_THREADS; at++)
-        if (at->queued && at->heir == heirs && (first == NULL || at->turn < first->turn))
-            first = at;
-    return first;
-}
-
-static size_t unlink_sleepers(bool heirs, struct sleeper **woken)
-{
-    size_t count = 0;
-    struct sleeper *next;
-    while ((heirs || count == 0) && (next = first_of(heirs)) != NULL) {
-        next->queued = false;
-        woken[count++] = next;
-    }
-    return count;
-}
-
-static void wake_sleepers(struct sleeper **woken, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        woken[i]->wake.signal(RL_INFO);
-}
-
 static bool sp__lock_wake(sp__lock_word *word, bool heirs)
 {
-    struct sleeper *woken[MOST_THREADS];
-    lot->bucket.lock(RL_INFO);
-    size_t count = unlink_sleepers(heirs, woken);
+    lot->lock.lock(RL_INFO);
+    struct lot_woken woken = lot_unlink(lot, heirs ? HEIRS : OTHERS, heirs ? LOT_THREADS : 1);
     if (model_weakened == WHOLE_HOLD) {
-        lot->bucket.unlock(RL_INFO);
-        lot->bucket.lock(RL_INFO);
+        lot->lock.unlock(RL_INFO);
+        lot->lock.lock(RL_INFO);
     }
     bool made = sp__lock_make_free(word, heirs);
-    lot->bucket.unlock(RL_INFO);
-    wake_sleepers(woken, count);
+    lot->lock.unlock(RL_INFO);
+    lot_wake(&woken);
     return made;
 }
 
 static void sp__lock_wake_heirs(sp__lock_word *word)
 {
-    struct sleeper *woken[MOST_THREADS];
     (void)word;
-    lot->bucket.lock(RL_INFO);
-    size_t count = unlink_sleepers(true, woken);
-    lot->bucket.unlock(RL_INFO);
-    wake_sleepers(woken, count);
+    lot->lock.lock(RL_INFO);
+    struct lot_woken woken = lot_unlink(lot, HEIRS, LOT_THREADS);
+    lot->lock.unlock(RL_INFO);
+    lot_wake(&woken);
 }
 
-static bool link_if_still(struct sleeper *self, sp__lock_word *word, uint64_t seen, bool heir)
+static bool link_if_still(sp__lock_word *word, uint64_t seen, bool heir)
 {
-    lot->bucket.lock(RL_INFO);
+    lot->lock.lock(RL_INFO);
     bool stays = model_weakened == LAST_LOOK || sp__load_relaxed(word) == seen;
-    if (stays) {
-        self->queued = true;
-        self->heir = heir;
-        self->turn = lot->turns++;
-    }
-    lot->bucket.unlock(RL_INFO);
+    if (stays)
+        lot_link(lot, heir ? HEIRS : OTHERS);
+    lot->lock.unlock(RL_INFO);
     return stays;
 }
 
-/* Out of time.  False: somebody is waking us. */
-static bool withdraw(struct sleeper *self, sp__lock_word *word, bool heir)
+static bool withdraw(sp__lock_word *word, bool heir)
 {
-    lot->bucket.lock(RL_INFO);
-    bool queued = self->queued;
-    self->queued = false;
-    if (queued && !heir && first_of(false) == NULL)
+    lot->lock.lock(RL_INFO);
+    bool withdrawn = lot_withdraw(lot);
+    if (withdrawn && !heir && lot_first(lot, OTHERS) == NULL)
         word->fetch_and(~SP__LOCK_PARKED, rl::mo_relaxed, RL_INFO);
-    lot->bucket.unlock(RL_INFO);
-    return queued;
+    lot->lock.unlock(RL_INFO);
+    return withdrawn;
 }
 
 static enum sp__slept sp__lock_sleep(struct sp__lock_env *env, sp__lock_word *word, uint64_t seen, bool heir)
 {
-    struct sleeper *self = &lot->sleepers[rl::thread_index()];
     env->slept = true;
-    if (!link_if_still(self, word, seen, heir)) {
-        happened.changed++;
+    if (!link_if_still(word, seen, heir)) {
+        lot_happened.changed++;
         return SP__SLEPT_NOT;
     }
-    happened.slept++;
-    if (self->wake.wait(false, env->timed, RL_INFO) == rl::sema_wakeup_reason_timeout) {
-        happened.timed_out++;
-        if (withdraw(self, word, heir))
+    if (!lot_sleep(lot, env->timed)) {
+        if (withdraw(word, heir))
             return SP__SLEPT_TOO_LONG;
-        happened.woken_late++;
-        self->wake.wait(false, false, RL_INFO);
+        (void)lot_sleep(lot, false);
     }
     return SP__SLEPT_WOKEN;
 }
@@ -234,11 +184,7 @@ struct lock_suite : rl::test_suite<lock_suite<threads, most_rounds, limits>, thr
     void before()
     {
         lot = &parking;
-        parking.turns = 0;
-        for (int i = 0; i < MOST_THREADS; i++) {
-            parking.sleepers[i].queued = false;
-            parking.sleepers[i].wake.init(false, 0, 1, RL_INFO);
-        }
+        lot_init(&parking);
         object = new struct guarded;
         object->word.store(0, rl::mo_relaxed, RL_INFO);
         object->sections(RL_INFO).store(0);
@@ -295,10 +241,7 @@ struct lock_suite : rl::test_suite<lock_suite<threads, most_rounds, limits>, thr
 
     void after()
     {
-        for (int i = 0; i < MOST_THREADS; i++) {
-            RL_ASSERT(!parking.sleepers[i].queued);
-            parking.sleepers[i].wake.deinit(RL_INFO);
-        }
+        lot_end(&parking);
         if (!frees)
             free_object();
     }
@@ -310,10 +253,7 @@ static bool as_it_is(const char *program)
     ok = model_holds<lock_suite<3, 2, false> >(program, "3 threads") && ok;
     ok = model_holds<lock_suite<3, 3, true> >(program, "3 threads, limits") && ok;
     ok = model_holds<lock_suite<4, 2, true> >(program, "4 threads, limits") && ok;
-    ok = model_happened(program, "slept", happened.slept) && ok;
-    ok = model_happened(program, "saw the word change instead", happened.changed) && ok;
-    ok = model_happened(program, "slept too long", happened.timed_out) && ok;
-    ok = model_happened(program, "were woken at that moment", happened.woken_late) && ok;
+    ok = lot_was_used(program) && ok;
     ok = model_happened(program, "wanted to be the heir", happened.heirs) && ok;
     ok = model_happened(program, "lost patience with an heir", happened.took_from_heirs) && ok;
     return model_happened(program, "gave up", happened.gave_up) && ok;
