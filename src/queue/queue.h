@@ -29,13 +29,13 @@ struct sp__locked_pile {
     uint32_t closed;      /* atomic, written under lock */
 };
 
-/* Who sleeps for one of the three things that a queue is waited for.  `word`: how many sleep, and WAKING: one was woken and
-   has not looked yet; it will wake the next if there is more to have, so that others need not. */
-#define SP__WAKING (UINT64_C(1) << 32)
+/* Who sleeps for one of the three things that a queue is waited for. */
 struct sp__sleepers {
-    uint64_t word; /* atomic */
+    uint64_t word; /* atomic; see sleepers_protocol.h */
     enum sp__kind kind;
 };
+
+#include "queue/sleepers_protocol.h"
 
 struct sp_queue {
     uint32_t refs;            /* atomic */
@@ -77,9 +77,7 @@ bool sp__store_is_full_and_open(const sp_queue *queue);
 void sp__sleepers_wake_slow(struct sp__sleepers *sleepers);
 static inline void sp__sleepers_wake(struct sp__sleepers *sleepers)
 {
-    /* seq_cst: after the caller's change, a seq_cst read-modify-write; pairs with the addition before must_wait looks */
-    uint64_t word = sp__load_seq_cst(&sleepers->word);
-    if (word != 0 && !(word & SP__WAKING))
+    if (sp__sleepers_need_one(sleepers))
         sp__sleepers_wake_slow(sleepers);
 }
 void sp__sleepers_wake_all(struct sp__sleepers *sleepers);

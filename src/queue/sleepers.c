@@ -1,9 +1,7 @@
-/* Sleeping for a queue, and waking who need be.
+/* Sleeping for a queue, and waking who need be: sleepers_protocol.h over the parking lot.
 
    SPDX-License-Identifier: MIT */
 #include "queue/queue.h"
-
-#define SLEEPING(word) ((word) & (SP__WAKING - 1))
 
 struct sleep {
     struct sp__sleepers *sleepers;
@@ -11,23 +9,17 @@ struct sleep {
     bool (*must_wait)(const sp_queue *queue);
 };
 
-/* Under the bucket lock: count ourselves, then look. */
 static bool count_in(void *context)
 {
     const struct sleep *sleep = context;
-    /* seq_cst: before must_wait looks; pairs with the load in sp__sleepers_wake */
-    sp__add_seq_cst(&sleep->sleepers->word, 1);
-    if (sleep->must_wait(sleep->queue))
-        return true;
-    sp__sub_relaxed(&sleep->sleepers->word, 1); /* relaxed: too high for a moment costs a waker one look */
-    return false;
+    return sp__sleepers_count_in(sleep->sleepers, sleep->queue, sleep->must_wait);
 }
 
 static void count_out(void *context, bool more)
 {
     const struct sleep *sleep = context;
     (void)more;
-    sp__sub_relaxed(&sleep->sleepers->word, 1); /* relaxed: as above */
+    sp__sleepers_count_out(sleep->sleepers);
 }
 
 enum sp__parked sp__sleepers_sleep(struct sp__sleepers *sleepers, const sp_queue *queue,
@@ -42,8 +34,7 @@ enum sp__parked sp__sleepers_sleep(struct sp__sleepers *sleepers, const sp_queue
                                                           .deadline = deadline,
                                                           .spun = true });
     if (parked == SP__PARK_RECHECK)
-        /* seq_cst: before we look again; a change that we do not see is by somebody who sees this */
-        sp__and_seq_cst(&sleepers->word, ~SP__WAKING);
+        sp__sleepers_set_off(sleepers);
     return parked;
 }
 
@@ -52,22 +43,17 @@ struct waking {
     bool all;
 };
 
-/* Under the bucket lock: one of those who want to wake does. */
 static size_t how_many(void *context)
 {
     const struct waking *waking = context;
-    /* relaxed: under the bucket lock sleepers come and go; WAKING is set here only */
-    return waking->all ? SIZE_MAX : sp__load_relaxed(&waking->sleepers->word) & SP__WAKING ? 0 : 1;
+    return sp__sleepers_to_wake(waking->sleepers, waking->all);
 }
 
 static void count_woken(void *context, size_t woken, bool more)
 {
     const struct waking *waking = context;
     (void)more;
-    if (woken > 0 && !waking->all)
-        sp__add_relaxed(&waking->sleepers->word, SP__WAKING - woken); /* relaxed: the bucket lock publishes it */
-    else
-        sp__sub_relaxed(&waking->sleepers->word, woken); /* relaxed: as above */
+    sp__sleepers_count_woken(waking->sleepers, woken, waking->all);
 }
 
 static void wake(struct sp__sleepers *sleepers, bool all)
@@ -88,7 +74,6 @@ void sp__sleepers_wake_slow(struct sp__sleepers *sleepers)
 
 void sp__sleepers_wake_all(struct sp__sleepers *sleepers)
 {
-    /* seq_cst: as in sp__sleepers_wake */
-    if (SLEEPING(sp__load_seq_cst(&sleepers->word)) != 0)
+    if (sp__sleepers_are_there(sleepers))
         wake(sleepers, true);
 }
