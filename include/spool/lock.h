@@ -17,8 +17,8 @@ SP_BEGIN_DECLS_
 
 /* A mutual exclusion lock: threading.Lock, with an owner.
 
-   Do not copy one that is in use.  The word, to help with debugging: 0 free; bits 0-61 the id of the owner, never reused;
-   bit 62 the next release is for a waiter that has waited long; bit 63 somebody may sleep for it. */
+   Do not copy one that is in use.  The word, to help with debugging: 0 free; bits 0-60 the id of the owner, never reused;
+   bit 61 its release wakes whom a condition has notified; bit 62 the next release is for a waiter that has waited long; bit 63 somebody may sleep for it. */
 typedef struct sp_lock {
     uint64_t sp_word_;
 } sp_lock;

@@ -150,6 +150,7 @@ enum sp__parked sp__park(const struct sp__wait *wait)
         return SP__PARK_CHANGED;
     if (wait->before_sleep != NULL)
         wait->before_sleep(wait->context);
+    sp__wake_deferred(); /* whoever sleeps holds up nobody; they may be part of a cycle */
     const struct sp__block_hooks *hooks = sp__self()->hooks;
     if (hooks == NULL)
         return sleep_until_woken(&self, wait);
@@ -197,6 +198,14 @@ static void wake_all(struct sp__list *woken)
     }
 }
 
+static void keep_for_later(struct sp__list *woken)
+{
+    struct sp__list *deferred = &sp__self()->deferred;
+    if (deferred->next == NULL)
+        sp__list_init(deferred);
+    sp__list_move_all(deferred, woken);
+}
+
 size_t sp__unpark(const struct sp__wake *wake)
 {
     struct sp__list woken;
@@ -207,9 +216,23 @@ size_t sp__unpark(const struct sp__wake *wake)
     size_t count = unlink_matching(bucket, wake, &woken, &more);
     if (wake->commit != NULL)
         wake->commit(wake->context, count, more);
+    bool deferred = count > 0 && wake->defer != NULL && wake->defer(wake->context);
     unlock_bucket(bucket);
-    wake_all(&woken);
+    if (deferred)
+        keep_for_later(&woken);
+    else
+        wake_all(&woken);
     return count;
+}
+
+void sp__wake_deferred(void)
+{
+    struct sp__list *deferred = &sp__self()->deferred, woken;
+    if (deferred->next == NULL || sp__list_empty(deferred))
+        return;
+    sp__list_init(&woken);
+    sp__list_move_all(&woken, deferred);
+    wake_all(&woken);
 }
 
 bool sp__park_maybe_waiters(const void *address)
@@ -221,6 +244,7 @@ bool sp__park_maybe_waiters(const void *address)
 void sp__park_block(void (*fn)(void *arg), void *arg)
 {
     const struct sp__block_hooks *hooks = sp__self()->hooks;
+    sp__wake_deferred(); /* as in sp__park */
     if (hooks != NULL)
         hooks->before(hooks->context);
     fn(arg);

@@ -72,11 +72,16 @@ struct sp__wake {
     /* Under the bucket lock, after the sleepers are unlinked and before any of them runs: the last store to the object.
        `more`: others of (address, kind) still sleep.  Optional. */
     void (*commit)(void *context, size_t woken, bool more);
+    /* Under the bucket lock, after commit, when somebody was unlinked: true leaves the waking to sp__wake_deferred(), which
+       the calling runner then owes.  For sleepers that need something next which the caller still holds.  Optional. */
+    bool (*defer)(void *context);
     void *context;
 };
 
 /* Wake.  Returns how many were woken.  Without `commit`, `address` is only a number. */
 size_t sp__unpark(const struct sp__wake *wake);
+/* Wake whom the calling runner has unlinked and left asleep. */
+void sp__wake_deferred(void);
 
 /* False: nobody sleeps in the bucket of `address`, and whoever comes sees what the caller wrote before by a sequentially
    consistent read-modify-write.  True: perhaps. */

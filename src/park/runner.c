@@ -119,6 +119,8 @@ void sp__runner_set_name(struct sp__runner *runner, const char *name)
 static void after_fork(void)
 {
     sp__process_number++;
+    for (struct sp__runner *runner = current; runner != NULL; runner = runner->outer)
+        runner->deferred = (struct sp__list){ NULL, NULL }; /* the sleepers are not here */
     /* relaxed: the child has one thread */
     sp__graph_after_fork(current, sp__load_relaxed(&last_number) * 2 + 1);
 }

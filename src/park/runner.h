@@ -13,6 +13,8 @@
 
 #include <spool/lock.h>
 
+#include "base/list.h"
+
 /* Run around everything that may sleep, by the thread that sleeps.  A GIL is given up and taken back here. */
 struct sp__block_hooks {
     void (*before)(void *context);
@@ -33,6 +35,7 @@ struct sp__runner {
     const uint32_t *cancel_word;         /* the state word of that task's future, or NULL */
     const void *pool;                    /* the executor whose worker this is, or NULL */
     void *thread;                  /* its handle, see thread/; NULL: a thread of somebody else's, not asked for yet */
+    struct sp__list deferred;      /* sleepers that it has unlinked and will wake, see sp__wake_deferred */
     uintptr_t stack_bottom;        /* lowest address of this stack; 0: unknown */
     struct sp__runner *next_alive; /* guarded by the graph's lock; of a thread: others with a like id */
     const struct sp__edge *edge;   /* guarded by the graph's lock; of a thread: what it waits for, or NULL */

@@ -72,7 +72,20 @@ static void take_lock_back(struct condition_wait *wait)
 
 static void commit_notify(void *context, size_t woken, bool more)
 {
-    count_out(context, woken, more); /* LAST TOUCH: a woken waiter may free the condition */
+    count_out(context, woken, more); /* a woken waiter may free the condition: the bucket lock keeps them asleep */
+}
+
+/* Under the bucket lock, some waiters unlinked and none awake: their lock, which they want back, is there.  When the notifier
+   holds it they are woken by its release, and not before: they would only run into it. */
+static bool holds_their_lock(void *context)
+{
+    const sp_condition *condition = context;
+    /* both kinds of locks begin with their word */
+    uint64_t *word = (uint64_t *)(uintptr_t)condition->sp_reserved_;
+    if (sp__lock_word_owner(word) != sp__self_id())
+        return false;
+    sp__lock_word_owe(word);
+    return true;
 }
 
 size_t sp__condition_wake(sp_condition *condition, size_t n)
@@ -82,6 +95,7 @@ size_t sp__condition_wake(sp_condition *condition, size_t n)
                                           .most = n,
                                           .token = SP__PARK_GRANTED,
                                           .commit = commit_notify,
+                                          .defer = holds_their_lock,
                                           .context = condition });
 }
 

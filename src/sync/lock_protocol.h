@@ -17,8 +17,10 @@
 static const uint64_t SP__LOCK_PARKED = (uint64_t)1 << 63;
 /* A contender that has waited long, the heir, wants the next release: the lock then is free for heirs only. */
 static const uint64_t SP__LOCK_HANDOFF = (uint64_t)1 << 62;
+/* The owner has somebody to wake when it releases the lock.  Set and taken down by the owner only. */
+static const uint64_t SP__LOCK_OWES = (uint64_t)1 << 61;
 /* The id of the owner. */
-static const uint64_t SP__LOCK_OWNER = ((uint64_t)1 << 62) - 1;
+static const uint64_t SP__LOCK_OWNER = ((uint64_t)1 << 61) - 1;
 
 struct sp__contender {
     sp__lock_word *word;
@@ -55,7 +57,7 @@ static inline bool sp__lock_make_free(sp__lock_word *word, bool heirs)
         if (heirs != ((seen & SP__LOCK_HANDOFF) != 0))
             return false; /* an heir has come or gone meanwhile: the right ones must be woken */
         /* release: pairs with the acquire in sp__lock_take.  Of the others one is woken, and brings PARKED back. */
-    } while (!sp__cas_release(word, &seen, heirs ? seen & ~SP__LOCK_OWNER : 0));
+    } while (!sp__cas_release(word, &seen, heirs ? seen & ~(SP__LOCK_OWNER | SP__LOCK_OWES) : 0));
     return true;
 }
 

@@ -25,7 +25,7 @@ struct sp__lock_env {
 
 #include "sync/lock_protocol.h"
 
-_Static_assert(SP__LOCK_ID == (UINT64_C(1) << 62) - 1, "as SP__LOCK_OWNER");
+_Static_assert(SP__LOCK_ID == (UINT64_C(1) << 61) - 1, "as SP__LOCK_OWNER");
 
 static bool sp__lock_spin(struct sp__lock_env *env)
 {
@@ -150,5 +150,11 @@ bool sp__lock_word_acquire_slow(uint64_t *word, uint64_t id, int64_t deadline, c
 
 void sp__lock_word_release_slow(uint64_t *word)
 {
-    sp__lock_release_marked(word);
+    sp__lock_release_marked(word); /* LAST TOUCH */
+    sp__wake_deferred();
+}
+
+void sp__lock_word_owe(uint64_t *word)
+{
+    sp__or_relaxed(word, SP__LOCK_OWES); /* relaxed: a mark for the owner itself */
 }

@@ -12,7 +12,7 @@
 #include "park/park.h"
 
 /* The id of the owner: what is left of a word without its marks.  lock_protocol.h has the marks. */
-#define SP__LOCK_ID ((UINT64_C(1) << 62) - 1)
+#define SP__LOCK_ID ((UINT64_C(1) << 61) - 1)
 
 /* Acquire for `id` until `deadline`.  `waits` says in a deadlock report what is done: "waits for the lock". */
 bool sp__lock_word_acquire_slow(uint64_t *word, uint64_t id, int64_t deadline, const char *waits);
@@ -43,6 +43,9 @@ static inline void sp__lock_word_release(uint64_t *word, uint64_t id)
     if (!sp__cas_release(word, &id, 0))
         sp__lock_word_release_slow(word);
 }
+
+/* Make the release call sp__wake_deferred().  pre: the caller owns it. */
+void sp__lock_word_owe(uint64_t *word);
 
 static inline uint64_t sp__lock_word_owner(const uint64_t *word)
 {

@@ -446,6 +446,51 @@ static void once_runs_once_and_all_see_it(void **state)
     }
 }
 
+/* ---- a notification under the lock ---- */
+
+struct notified {
+    sp_lock lock;
+    sp_condition condition;
+    sp_event woken;
+    bool true_for_me;
+};
+
+static void *wait_and_tell(void *arg)
+{
+    struct notified *notified = arg;
+    sp_lock_acquire(&notified->lock);
+    bool told = sp_condition_wait(&notified->condition, &notified->lock, SP_FOREVER);
+    notified->true_for_me = told;
+    sp_lock_release(&notified->lock);
+    sp_event_set(&notified->woken);
+    return NULL;
+}
+
+/* The waiter is woken by the release of who notified it, or when that one sleeps, in whatever way it does. */
+static void a_notification_under_the_lock_arrives_with_its_release(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 4; way++) {
+        struct notified notified = { .true_for_me = false };
+        pthread_t waiter = test_thread(wait_and_tell, &notified);
+        test_await(__atomic_load_n(&notified.condition.sp_word_, __ATOMIC_ACQUIRE) == 1);
+        sp_lock_acquire(&notified.lock);
+        sp_condition_notify(&notified.condition, 1);
+        assert_false(sp_event_is_set(&notified.woken));
+        if (way == 1)
+            sp_sleep(0.001); /* itself goes to sleep, still holding the lock */
+        if (way == 2)
+            assert_false(sp_condition_wait(&notified.condition, &notified.lock, 0.001));
+        if (way == 3)
+            assert_false(sp_event_wait(&notified.woken, 0.001));
+        sp_lock_release(&notified.lock);
+        assert_true(sp_event_wait(&notified.woken, SP_FOREVER));
+        assert_true(notified.true_for_me);
+        test_join(waiter);
+        assert_int_equal(notified.lock.sp_word_, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -464,6 +509,7 @@ int main(void)
         cmocka_unit_test(notify_against_timeout_loses_and_invents_nothing),
         cmocka_unit_test(condition_misuse_is_named),
         cmocka_unit_test(once_runs_once_and_all_see_it),
+        cmocka_unit_test(a_notification_under_the_lock_arrives_with_its_release),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
