@@ -71,12 +71,42 @@ struct operation {
     sp_queue *queue;
     struct sp__sleepers *sleepers; /* whom it sleeps among */
     bool (*must_wait)(const sp_queue *queue);
+    uint32_t *patience; /* of the queue, for this kind of operation */
     double timeout;
     int64_t deadline; /* set before the first sleep */
     unsigned moments; /* for a store that is busy */
     struct sp__spin spin;
-    bool slept;
+    bool was_patient, slept;
 };
+
+enum { MOST_PATIENCE = 64 }; /* pauses, about two microseconds */
+
+/* Putters and getters that are as fast as one another meet in the same cache lines at every item.  Where items come in
+   streams, wait for more than one: then the next operations need not wait at all.  Once in an operation; false: done. */
+static bool be_patient(struct operation *operation)
+{
+    if (operation->was_patient || sp__spin_limit == 0)
+        return false;
+    operation->was_patient = true;
+    uint32_t patience = sp__load_relaxed(operation->patience); /* relaxed: a guess */
+    for (uint32_t i = 0; i < patience; i++)
+        sp__cpu_relax();
+    return true;
+}
+
+/* The operation is done, after a wait: was there more to have?  Then it comes in streams. */
+static void learn(const struct operation *operation)
+{
+    uint32_t patience = sp__load_relaxed(operation->patience), next; /* relaxed: a guess */
+    if (!operation->was_patient)
+        return;
+    if (operation->must_wait(operation->queue))
+        next = patience / 2;
+    else
+        next = patience < MOST_PATIENCE ? patience * 2 + 1 : patience;
+    if (next != patience)
+        sp__store_relaxed(operation->patience, next); /* relaxed: a guess */
+}
 
 /* After a try that could not be done.  False: the time is up. */
 static bool wait_between(struct operation *operation, enum sp__tried tried)
@@ -88,7 +118,7 @@ static bool wait_between(struct operation *operation, enum sp__tried tried)
     operation->moments = 0;
     if (!(operation->timeout > 0))
         return false;
-    if (sp__spin(&operation->spin))
+    if (be_patient(operation) || sp__spin(&operation->spin))
         return true;
     if (operation->deadline == 0)
         operation->deadline = sp__deadline(operation->timeout);
@@ -106,6 +136,7 @@ static bool wait_between(struct operation *operation, enum sp__tried tried)
 /* After an operation that slept: others who sleep for the same were not woken on our account. */
 static void pass_on(const struct operation *operation)
 {
+    learn(operation);
     if (!operation->slept)
         sp__spin_paid(&operation->spin);
     else if (!operation->must_wait(operation->queue))
@@ -142,16 +173,37 @@ static sp_status get(struct operation *operation, void *ret_item)
 
 static struct operation putting(sp_queue *queue, double timeout)
 {
-    return (struct operation){
-        .queue = queue, .sleepers = &queue->putters, .must_wait = sp__store_is_full_and_open, .timeout = timeout
-    };
+    return (struct operation){ .queue = queue,
+                               .sleepers = &queue->putters,
+                               .must_wait = sp__store_is_full_and_open,
+                               .patience = &queue->put_patience,
+                               .timeout = timeout };
 }
 
 static struct operation getting(sp_queue *queue, double timeout)
 {
-    return (struct operation){
-        .queue = queue, .sleepers = &queue->getters, .must_wait = sp__store_is_empty_and_open, .timeout = timeout
-    };
+    return (struct operation){ .queue = queue,
+                               .sleepers = &queue->getters,
+                               .must_wait = sp__store_is_empty_and_open,
+                               .patience = &queue->get_patience,
+                               .timeout = timeout };
+}
+
+/* What happens when the first try was not enough; out of line, so that the first try is short. */
+__attribute__((noinline)) static sp_status put_slowly(sp_queue *queue, const void *item, double timeout)
+{
+    struct operation operation = putting(queue, timeout);
+    sp_status status = put(&operation, item);
+    pass_on(&operation);
+    return status;
+}
+
+__attribute__((noinline)) static sp_status get_slowly(sp_queue *queue, void *ret_item, double timeout)
+{
+    struct operation operation = getting(queue, timeout);
+    sp_status status = get(&operation, ret_item);
+    pass_on(&operation);
+    return status;
 }
 
 sp_status sp_queue_put(sp_queue *queue, const void *item, size_t item_size, double timeout)
@@ -159,11 +211,8 @@ sp_status sp_queue_put(sp_queue *queue, const void *item, size_t item_size, doub
     sp_status status = check(queue, item_size, timeout);
     if (status != SP_OK)
         return status;
-    if (sp__store_put(queue, item) != SP__TRY_DONE) { /* the try that nearly always is enough */
-        struct operation operation = putting(queue, timeout);
-        status = put(&operation, item);
-        pass_on(&operation);
-    }
+    if (sp__store_put(queue, item) != SP__TRY_DONE)
+        status = put_slowly(queue, item, timeout);
     if (status == SP_OK)
         sp__sleepers_wake(&queue->getters);
     return status;
@@ -174,11 +223,8 @@ sp_status sp_queue_get(sp_queue *queue, void *ret_item, size_t item_size, double
     sp_status status = check(queue, item_size, timeout);
     if (status != SP_OK)
         return status;
-    if (sp__store_get(queue, ret_item) != SP__TRY_DONE) {
-        struct operation operation = getting(queue, timeout);
-        status = get(&operation, ret_item);
-        pass_on(&operation);
-    }
+    if (sp__store_get(queue, ret_item) != SP__TRY_DONE)
+        status = get_slowly(queue, ret_item, timeout);
     if (status == SP_OK && queue->maxsize != 0)
         sp__sleepers_wake(&queue->putters);
     return status;

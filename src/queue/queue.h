@@ -45,6 +45,8 @@ struct sp_queue {
     size_t maxsize;           /* set once; 0: no bound */
     void (*drop)(void *item); /* set once; or NULL */
     struct sp__sleepers putters, getters, joiners;
+    /* Pauses before a getter, or a putter, looks again; atomic, a guess that any of them may change. */
+    uint32_t get_patience SP__APART, put_patience SP__APART;
     uint64_t done SP__APART; /* atomic; for so many items task_done was called, or nobody will */
     union {
         struct sp__ring ring;
@@ -57,8 +59,19 @@ struct sp_queue {
 /* False: no memory. */
 bool sp__store_init(sp_queue *queue, const sp_queue_options *options);
 void sp__store_free(sp_queue *queue);
-enum sp__tried sp__store_put(sp_queue *queue, const void *item);
-enum sp__tried sp__store_get(sp_queue *queue, void *ret_item);
+enum sp__tried sp__store_put_elsewhere(sp_queue *queue, const void *item);
+enum sp__tried sp__store_get_elsewhere(sp_queue *queue, void *ret_item);
+static inline enum sp__tried sp__store_put(sp_queue *queue, const void *item)
+{
+    return queue->kind == SP__RING_STORE ? sp__ring_put(&queue->store.ring, item)
+                                         : sp__store_put_elsewhere(queue, item);
+}
+static inline enum sp__tried sp__store_get(sp_queue *queue, void *ret_item)
+{
+    struct sp__taker taker = { ret_item, NULL, queue->item_size };
+    return queue->kind == SP__RING_STORE ? sp__ring_get(&queue->store.ring, &taker)
+                                         : sp__store_get_elsewhere(queue, ret_item);
+}
 /* Give what is left to queue->drop.  Returns how many there were.  pre: it is closed. */
 uint64_t sp__store_drop(sp_queue *queue);
 /* Nothing is put any more. */

@@ -90,23 +90,15 @@ static uint64_t pile_drop(sp_queue *queue)
 
 /* ---- the interface ---- */
 
-enum sp__tried sp__store_put(sp_queue *queue, const void *item)
+enum sp__tried sp__store_put_elsewhere(sp_queue *queue, const void *item)
 {
-    if (queue->kind == SP__RING_STORE)
-        return sp__ring_put(&queue->store.ring, item);
-    if (queue->kind == SP__CHAIN_STORE)
-        return sp__chain_put(&queue->store.chain, item);
-    return pile_put(queue, item);
+    return queue->kind == SP__CHAIN_STORE ? sp__chain_put(&queue->store.chain, item) : pile_put(queue, item);
 }
 
-enum sp__tried sp__store_get(sp_queue *queue, void *ret_item)
+enum sp__tried sp__store_get_elsewhere(sp_queue *queue, void *ret_item)
 {
     struct sp__taker taker = { ret_item, NULL, queue->item_size };
-    if (queue->kind == SP__RING_STORE)
-        return sp__ring_get(&queue->store.ring, &taker);
-    if (queue->kind == SP__CHAIN_STORE)
-        return sp__chain_get(&queue->store.chain, &taker);
-    return pile_get(queue, ret_item);
+    return queue->kind == SP__CHAIN_STORE ? sp__chain_get(&queue->store.chain, &taker) : pile_get(queue, ret_item);
 }
 
 uint64_t sp__store_drop(sp_queue *queue)
