@@ -86,11 +86,13 @@ SP_INLINE_ void sp_lock_release(sp_lock *lock)
         sp_lock_release_(lock);
 }
 
+/* __builtin_expect: whoever holds it already takes the straight path, the compare-and-swap of the others hides a jump. */
 SP_INLINE_ void sp_rlock_acquire(sp_rlock *lock)
 {
     uint64_t found = 0, self = sp_self_id_;
     /* relaxed: only the owner stores its own id, hence whoever reads it is the owner */
-    if (self != 0 && __atomic_load_n(&lock->sp_word_, __ATOMIC_RELAXED) == self && lock->sp_depth_ != UINT32_MAX)
+    if (__builtin_expect(__atomic_load_n(&lock->sp_word_, __ATOMIC_RELAXED) == self, 1) && self != 0 &&
+        lock->sp_depth_ != UINT32_MAX)
         lock->sp_depth_++;
     /* acquire: as in sp_lock_acquire */
     else if (self != 0 &&
@@ -104,7 +106,8 @@ SP_INLINE_ void sp_rlock_release(sp_rlock *lock)
 {
     uint64_t self = sp_self_id_;
     /* relaxed: as in sp_rlock_acquire */
-    if (self != 0 && __atomic_load_n(&lock->sp_word_, __ATOMIC_RELAXED) == self && lock->sp_depth_ > 1)
+    if (__builtin_expect(__atomic_load_n(&lock->sp_word_, __ATOMIC_RELAXED) == self, 1) && self != 0 &&
+        __builtin_expect(lock->sp_depth_ > 1, 1))
         lock->sp_depth_--;
     /* release: as in sp_lock_release; one level is left, or the word is not just our id and this fails */
     else if (self == 0 ||
