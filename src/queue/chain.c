@@ -130,7 +130,7 @@ enum sp__tried sp__chain_put(struct sp__chain *chain, const void *item)
 {
     struct sp__block *spare = NULL;
     enum sp__tried tried = SP__TRY_BUSY;
-    for (;;) {
+    for (unsigned tries = 0;; tries++) {
         /* acquire: pairs with the releases in enter_block: the block is that of the position, or of a later one, and then
            the CAS fails */
         uint64_t position = sp__load_acquire(&chain->tail.position);
@@ -148,8 +148,10 @@ enum sp__tried sp__chain_put(struct sp__chain *chain, const void *item)
             break;
         }
         /* seq_cst: before the putter looks for sleeping getters; pairs with the load in sp__chain_is_empty */
-        if (!sp__cas_seq_cst(&chain->tail.position, &position, position + 1))
+        if (!sp__cas_seq_cst(&chain->tail.position, &position, position + 1)) {
+            sp__back_off(tries);
             continue;
+        }
         if (is_last) {
             enter_block(chain, block, spare);
             spare = NULL;
@@ -212,7 +214,7 @@ static void finish_get(struct sp__chain *chain, struct sp__block *block, uint64_
 
 enum sp__tried sp__chain_get(struct sp__chain *chain, const struct sp__taker *taker)
 {
-    for (;;) {
+    for (unsigned tries = 0;; tries++) {
         /* acquire: pairs with the releases in leave_block, as in sp__chain_put */
         uint64_t position = sp__load_acquire(&chain->head.position);
         struct sp__block *block = sp__load_acquire(&chain->head.block);
@@ -223,8 +225,10 @@ enum sp__tried sp__chain_get(struct sp__chain *chain, const struct sp__taker *ta
         if (tried != SP__TRY_DONE)
             return tried;
         /* seq_cst: in one order with the loads of who is about to sleep */
-        if (!sp__cas_seq_cst(&chain->head.position, &position, position + 1))
+        if (!sp__cas_seq_cst(&chain->head.position, &position, position + 1)) {
+            sp__back_off(tries);
             continue;
+        }
         bool is_last = offset + 1 == SP__BLOCK_SLOTS;
         if (is_last)
             leave_block(chain, block);

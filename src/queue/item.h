@@ -7,8 +7,17 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/atomic.h"
+
 /* Two words that different threads write stand so many bytes apart: cache lines are fetched in pairs. */
 #define SP__APART __attribute__((aligned(128)))
+
+/* After a compare-and-swap that another thread won: who has the cache line does several operations before we want it. */
+static inline void sp__back_off(unsigned tries)
+{
+    for (unsigned i = 0; i < 1u << (tries < 5 ? tries : 5); i++)
+        sp__cpu_relax();
+}
 
 /* Copy one item; the sizes of one word without a call. */
 static inline void sp__copy_item(void *to, const void *from, size_t size)

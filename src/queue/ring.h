@@ -25,6 +25,8 @@ struct sp__ring {
 #define SP__RING_WRITE(ring, index, item) sp__copy_item(SP__RING_ITEM(ring, index), (item), (ring)->item_size)
 #define SP__RING_READ(ring, index, taker) sp__take_item((const struct sp__taker *)(taker), SP__RING_ITEM(ring, index))
 
+#define SP__RING_BACK_OFF(tries) sp__back_off(tries)
+
 #include "queue/ring_protocol.h"
 
 /* The largest ring, in bytes.  Its pages are touched when they are used. */

@@ -8,6 +8,7 @@
      SP__RING_STAMP(ring, index)         the address of a slot's stamp
      SP__RING_WRITE(ring, index, item)   copy an item into a slot
      SP__RING_READ(ring, index, item)    copy it out
+     SP__RING_BACK_OFF(tries)            another thread was faster, for the so manyth time: let it go on
    Fields of struct sp__ring: head, tail (sp__ring_word); capacity, one_lap (uint64_t, set once).
 
    A position is a number of laps and an index: lap * one_lap + index, where one_lap is the power of two above capacity.
@@ -53,7 +54,7 @@ static inline bool sp__ring_was_full(struct sp__ring *ring, uint64_t tail)
 
 static inline enum sp__tried sp__ring_put(struct sp__ring *ring, const void *item)
 {
-    for (;;) {
+    for (unsigned tries = 0;; tries++) {
         uint64_t tail = sp__load_relaxed(&ring->tail); /* relaxed: the CAS decides */
         if (tail & SP__RING_CLOSED)
             return SP__TRY_CLOSED;
@@ -71,6 +72,7 @@ static inline enum sp__tried sp__ring_put(struct sp__ring *ring, const void *ite
         } else if (stamp + ring->one_lap == lap + 1) { /* the item of the lap before is there, or on its way out */
             return sp__ring_was_full(ring, tail) ? SP__TRY_NOT_NOW : SP__TRY_BUSY;
         }
+        SP__RING_BACK_OFF(tries);
     }
 }
 
@@ -85,7 +87,7 @@ static inline bool sp__ring_was_empty(struct sp__ring *ring, uint64_t head, bool
 
 static inline enum sp__tried sp__ring_get(struct sp__ring *ring, void *item)
 {
-    for (;;) {
+    for (unsigned tries = 0;; tries++) {
         uint64_t head = sp__load_relaxed(&ring->head); /* relaxed: the CAS decides */
         uint64_t index = sp__ring_index(ring, head), lap = sp__ring_lap(ring, head);
         /* acquire: pairs with the release in sp__ring_put; the item may be read */
@@ -104,6 +106,7 @@ static inline enum sp__tried sp__ring_get(struct sp__ring *ring, void *item)
                 return SP__TRY_BUSY;
             return closed ? SP__TRY_CLOSED : SP__TRY_NOT_NOW;
         }
+        SP__RING_BACK_OFF(tries);
     }
 }
 

@@ -13,7 +13,8 @@ static const char WAITS[] = "waits for the lock";
 
 void sp_lock_acquire_(sp_lock *lock)
 {
-    sp__lock_word_acquire(&lock->sp_word_, sp__self_id(), WAITS);
+    /* The inline part has tried: look before the next try, which would take the cache line from the owner. */
+    (void)sp__lock_word_acquire_slow(&lock->sp_word_, sp__self_id(), SP__NEVER, WAITS);
 }
 
 void sp_lock_acquire(sp_lock *lock)

@@ -11,6 +11,7 @@
 typedef uint64_t sp__lock_word;
 
 enum {
+    LOOKS = 50,         /* at the word, with a pause in between, before anything else */
     STARVING = 1000000, /* nanoseconds of waiting after which a contender becomes the heir */
     PATIENCE = 100000   /* nanoseconds that a lock may be free for an heir that does not come */
 };
@@ -133,8 +134,24 @@ static uint64_t owner_of(const void *word)
     return sp__lock_word_owner(word);
 }
 
+/* Most locks are held for less than it takes to prepare for a sleep. */
+static bool take_soon(uint64_t *word, uint64_t id)
+{
+    for (unsigned i = 0; i < LOOKS; i++) {
+        /* relaxed: the CAS acquires */
+        if (sp__load_relaxed(word) == 0 && sp__lock_word_try(word, id))
+            return true;
+        if (sp__spin_limit == 0)
+            return false;
+        sp__cpu_relax();
+    }
+    return false;
+}
+
 bool sp__lock_word_acquire_slow(uint64_t *word, uint64_t id, int64_t deadline, const char *waits)
 {
+    if (take_soon(word, id))
+        return true;
     if (deadline == SP__NEVER && sp__runner_on_stack(sp__lock_word_owner(word)))
         sp__deadlock("%s (id %" PRIu64 ") %s at %p, which it holds itself", sp__runner_name(sp__self()), id, waits,
                      (void *)word);

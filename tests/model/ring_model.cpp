@@ -28,6 +28,7 @@ struct sp__ring {
 
 #define SP__RING_STAMP(ring, index) (&(ring)->stamps[index])
 #define SP__RING_WRITE(ring, index, item) (ring)->items[index](RL_INFO).store(*(const unsigned *)(item))
+#define SP__RING_BACK_OFF(tries) (void)(tries)
 #define SP__RING_READ(ring, index, item) (void)(*(unsigned *)(item) = (ring)->items[index](RL_INFO).load())
 
 static bool putting[MOST_THREADS]; /* what a thread does just now, to tell the orders of put from those of get */

@@ -52,6 +52,7 @@ static int look_at(const model_word *word)
 
 #define SP__RING_STAMP(ring, index) (&(ring)->stamps[index])
 #define SP__RING_WRITE(ring, index, item) (ring)->items[index](RL_INFO).store(*(const unsigned *)(item))
+#define SP__RING_BACK_OFF(tries) (void)(tries)
 #define SP__RING_READ(ring, index, item) (void)(*(unsigned *)(item) = (ring)->items[index](RL_INFO).load())
 
 #define sp__load_relaxed(p) (p)->load(rl::mo_relaxed, RL_INFO)
