@@ -219,16 +219,16 @@ static void process_exit_waits_for_a_pending_timer(void **state)
     if (child == 0) {
         dup2(ends[1], STDOUT_FILENO);
         bool closed = !sp_timer_cancel(inherited) && sp_timer_join(inherited, 1) == SP_SHUT_DOWN;
-        sp_timer_release(sp_timer_start(0.05, say));
-        sp_join_all(SP_FOREVER);
-        _exit(closed ? 0 : 1);
+        if (write(STDOUT_FILENO, closed ? "closed" : "open??", 6) == 6)
+            sp_timer_release(sp_timer_start(0.05, say));
+        exit(0);
     }
-    char said;
-    int status;
+    char said[8] = "";
+    int status; /* belongs to leak checkers: the parent's timers are not given back in the child */
     assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-    assert_int_equal(read(ends[0], &said, 1), 1);
     assert_true(sp_timer_cancel(inherited));
+    assert_int_equal(read(ends[0], said, sizeof said - 1), 7);
+    assert_string_equal(said, "closedx");
     sp_timer_release(inherited);
     close(ends[0]);
     close(ends[1]);
