@@ -171,9 +171,19 @@ static const struct sp__edge *edge_to(uint64_t id) SP__REQUIRES(lock)
     return NULL;
 }
 
+/* Out of line: the text is a page of stack, which those who have nothing to report shall not touch. */
+_Noreturn __attribute__((noinline)) static void report(const struct sp__edge *first, unsigned length, enum end end)
+    SP__RELEASES(lock)
+{
+    struct text text;
+    text.length = 0;
+    describe(&text, first, length, end);
+    sp__word_lock_release(&lock);
+    sp__deadlock("%s", text.bytes);
+}
+
 void sp__graph_remove(struct sp__runner *runner)
 {
-    struct text text = { .length = 0 };
     sp__word_lock_acquire(&lock);
     struct sp__runner **at = bucket_of(runner->id);
     while (*at != NULL && *at != runner)
@@ -182,32 +192,27 @@ void sp__graph_remove(struct sp__runner *runner)
         *at = runner->next_alive;
     const struct sp__edge *left = edge_to(runner->id);
     if (left != NULL)
-        describe(&text, left, 1, GONE);
+        report(left, 1, GONE);
     sp__word_lock_release(&lock);
-    if (text.length > 0)
-        sp__deadlock("%s", text.bytes);
 }
 
 bool sp__edge_publish(struct sp__edge *edge)
 {
-    struct text text = { .length = 0 };
     unsigned length = 0;
     uint64_t last = 0;
 
     edge->waiter = sp__self();
     sp__word_lock_acquire(&lock);
     enum end end = follow(edge, &length, &last);
+    if (end == CYCLE || end == GONE)
+        report(edge, length, end);
     if (end == MOVES) {
         thread_of(edge->waiter)->edge = edge;
         sp__list_append(&published, &edge->all);
         if (edge->waiter->outer != NULL)
             sp__list_append(&helped, &edge->link);
-    } else if (end != REFUSED) {
-        describe(&text, edge, length, end);
     }
     sp__word_lock_release(&lock);
-    if (text.length > 0)
-        sp__deadlock("%s", text.bytes);
     return end == MOVES;
 }
 
