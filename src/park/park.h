@@ -25,7 +25,6 @@ enum sp__kind {
     SP__QUEUE_PUT,
     SP__QUEUE_GET,
     SP__QUEUE_JOIN,
-    SP__TIMER,
     SP__THREAD_END,
     SP__FUTURE,
     SP__COMPLETION

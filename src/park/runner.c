@@ -17,7 +17,7 @@ static uint64_t last_number; /* atomic, relaxed: ids need to differ, nothing mor
 static _Thread_local struct sp__runner *current;
 static _Thread_local struct sp__runner foreign; /* of a thread that the library did not start */
 
-/* 61 bits last for 73 years at one a nanosecond. */
+/* 60 bits last for 36 years at one a nanosecond. */
 static uint64_t fresh_id(bool of_thread)
 {
     /* relaxed: see last_number */

@@ -36,7 +36,7 @@ struct sp__runner {
     const void *pool;                    /* the executor whose worker this is, or NULL */
     void *thread;                  /* its handle, see thread/; NULL: a thread of somebody else's, not asked for yet */
     struct sp__list deferred;      /* sleepers that it has unlinked and will wake, see sp__wake_deferred */
-    uintptr_t stack_bottom;        /* lowest address of this stack; 0: unknown */
+    uintptr_t stack_bottom;        /* lowest address of this stack; 0: not asked for, or unknown */
     struct sp__runner *next_alive; /* guarded by the graph's lock; of a thread: others with a like id */
     const struct sp__edge *edge;   /* guarded by the graph's lock; of a thread: what it waits for, or NULL */
 };

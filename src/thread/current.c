@@ -70,11 +70,6 @@ static struct sp__runner *bottom(void)
     return runner;
 }
 
-sp_thread *sp__thread_if_known(void)
-{
-    return bottom()->thread;
-}
-
 sp_thread *sp_thread_current(void)
 {
     struct sp__runner *runner = bottom();

@@ -96,8 +96,6 @@ sp_status sp__thread_join_until(sp_thread *thread, int64_t deadline);
 void sp__thread_wake_joiners(sp_thread *thread);
 
 /* ---- current.c ---- */
-/* The calling thread's handle, if there is one: lent. */
-sp_thread *sp__thread_if_known(void);
 /* In the child of a fork: the calling thread is the main thread. */
 void sp__main_after_fork(void);
 
