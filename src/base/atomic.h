@@ -16,6 +16,7 @@
 
 #define sp__store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define sp__store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define sp__store_seq_cst(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
 
 #define sp__exchange_acquire(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQUIRE)
 #define sp__exchange_release(p, v) __atomic_exchange_n((p), (v), __ATOMIC_RELEASE)

@@ -60,20 +60,19 @@ bool sp__executor_is_own(const sp_executor *executor)
 }
 
 /* The future of a submit that was not accepted. */
-static sp_status reject(sp_future *future, sp_status status, sp_error *error)
+static void reject(sp_future *future, sp_status status, sp_error *error)
 {
     if (error == NULL) {
         const sp_task *task = future->task;
         error = sp__error_new(status, task->name, task->file != NULL ? task->file : "?", 0, sp_status_text(status));
     }
     (void)sp__future_fail(future, status, error);
-    return status;
 }
 
 /* A future, accepted or failed already; NULL when there is no memory, and the argument is dropped. */
 static sp_future *submit(sp_executor *executor, const sp_task *task, const void *arg, sp_status *ret_status)
 {
-    sp_future *future = sp__future_create(task, arg, executor != NULL ? &executor->owner : NULL);
+    sp_future *future = sp__future_create(task, arg, executor != NULL ? &executor->owner : NULL, 2);
     if (future == NULL) {
         sp__task_drop_foreign_arg(task, arg);
         *ret_status = SP_MEMORY_ERROR;
@@ -81,8 +80,10 @@ static sp_future *submit(sp_executor *executor, const sp_task *task, const void 
     }
     sp_error *error = NULL;
     *ret_status = executor != NULL ? executor->ops->enqueue(executor, future, &error) : SP_MEMORY_ERROR;
-    if (*ret_status != SP_OK)
-        (void)reject(future, *ret_status, error);
+    if (*ret_status != SP_OK) {
+        reject(future, *ret_status, error);
+        sp_future_release(future); /* the executor's reference */
+    }
     return future;
 }
 
@@ -93,12 +94,21 @@ sp_future *sp_executor_submit(sp_executor *executor, const sp_task *task, const 
     return future != NULL ? future : &sp__future_no_memory;
 }
 
+/* Did it fail without having been run? */
+static bool was_refused(const sp_future *future)
+{
+    /* relaxed: stored before the task ran, and the phase was acquired */
+    return sp__future_phase(future) == SP__FAILED && sp__load_relaxed(&future->runner) == 0;
+}
+
 sp_status sp_executor_post(sp_executor *executor, const sp_task *task, const void *arg)
 {
     sp_status status;
     sp_future *future = submit(executor, task, arg, &status);
-    if (future != NULL && status != SP_OK)
+    if (future != NULL && was_refused(future)) {
+        status = future->status;
         sp__future_mark_seen(future); /* the caller is told here */
+    }
     sp_future_release(future);
     return status;
 }

@@ -12,8 +12,9 @@
 #include "thread/thread.h"
 
 struct sp__executor_ops {
-    /* Accept the future, taking a reference, or say why not; then *ret_error may be set to an error record that explains,
-       the caller's to free. */
+    /* Accept the future with a reference of the caller's, or say why not; then the reference stays the caller's, and
+       *ret_error may be set to an error record that explains, the caller's to free.  An accepted future may have failed
+       already, when no worker can be started. */
     sp_status (*enqueue)(sp_executor *executor, sp_future *future, sp_error **ret_error);
     /* SP_DEADLOCK from a task of its own; SP_TIMEOUT when the deadline passed. */
     sp_status (*shutdown)(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline);

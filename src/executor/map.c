@@ -31,7 +31,7 @@ static void drop_input(const sp_task *task, const void *input)
 /* A future of the user's task that stands for the one input that failed: it has the argument and the error. */
 static sp_future *failed_future(const sp_task *task, const void *input, sp_status status, sp_error *error)
 {
-    sp_future *future = sp__future_create(task, input, NULL);
+    sp_future *future = sp__future_create(task, input, NULL, 1);
     if (future == NULL) {
         drop_input(task, input);
         sp__error_free(error);

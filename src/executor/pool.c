@@ -1,4 +1,4 @@
-/* The thread pool: making, submitting, the queue, loans.
+/* The thread pool: making it, submitting to it.
 
    SPDX-License-Identifier: MIT */
 #include "executor/pool.h"
@@ -13,71 +13,11 @@
 #include "os/os.h"
 #include "sync/condition.h"
 
-enum { MOST_WORKERS = 1 << 30 }; /* room for loans in the sum; no system has so many threads */
+enum { MOST_WORKERS = 1 << 18 }; /* with loans, starts and ends less than the counts of the crew hold */
 
 _Static_assert(sizeof(sp_thread_pool_options) == 80 || sizeof(void *) != 8, "programs are compiled against it");
 
 static uint64_t last_pool; /* atomic, relaxed: numbers of unnamed pools */
-
-bool sp__pool_wake_worker(struct sp__pool *pool)
-{
-    bool woken = pool->idle > 0 && sp__condition_wake(&pool->work, 1) == 1;
-    if (woken)
-        pool->idle--; /* the notification is meant for one sleeper: nobody else may count on it */
-    return woken;
-}
-
-void sp__pool_wake_all_workers(struct sp__pool *pool)
-{
-    pool->idle -= (unsigned)sp__condition_wake(&pool->work, SIZE_MAX);
-}
-
-static void push(struct sp__pool *pool, sp_future *future)
-{
-    future->next = NULL;
-    if (pool->last != NULL)
-        pool->last->next = future;
-    else
-        pool->first = future;
-    pool->last = future;
-    pool->queued++;
-}
-
-sp_future *sp__pool_take_queue(struct sp__pool *pool)
-{
-    sp_future *chain = pool->first;
-    pool->first = pool->last = NULL;
-    pool->queued = 0;
-    sp_condition_notify_all(&pool->room);
-    return chain;
-}
-
-/* Under the lock: something that a sleeping worker waits for. */
-static sp_future *take_awaited(struct sp__pool *pool)
-{
-    for (struct sp__list *at = pool->loans.next; at != &pool->loans; at = at->next) {
-        struct sp__loan *loan = sp__container_of(at, struct sp__loan, link);
-        while (loan->next < loan->n) {
-            sp_future *future = loan->awaited[loan->next++];
-            if (future->owner == &pool->base.owner && sp__future_phase(future) == SP__PENDING)
-                return sp_future_retain(future);
-        }
-    }
-    return NULL;
-}
-
-sp_future *sp__pool_take(struct sp__pool *pool)
-{
-    sp_future *future = take_awaited(pool);
-    if (future != NULL || (future = pool->first) == NULL)
-        return future;
-    pool->first = future->next;
-    if (pool->first == NULL)
-        pool->last = NULL;
-    pool->queued--;
-    sp_condition_notify(&pool->room, 1);
-    return future;
-}
 
 void sp__pool_fail_all(sp_future *chain, sp_status status, const sp_error *cause, const char *message)
 {
@@ -93,42 +33,6 @@ void sp__pool_fail_all(sp_future *chain, sp_status status, const sp_error *cause
     }
 }
 
-/* Under the lock: may a future come in?  Waits for room. */
-static sp_status await_entry(struct sp__pool *pool)
-{
-    bool bounded = pool->max_pending != 0 && !sp__executor_is_own(&pool->base);
-    while (bounded && !pool->closed && !pool->broken && pool->queued >= pool->max_pending)
-        (void)sp__condition_wait_until(&pool->room, &pool->lock, SP__NEVER);
-    return pool->broken ? SP_BROKEN_POOL : pool->closed ? SP_SHUT_DOWN : SP_OK;
-}
-
-/* Under the lock: see to it that somebody runs what was just made available.  True: the caller must start a worker, which
-   is counted already. */
-static bool needs_worker(struct sp__pool *pool)
-{
-    if (sp__pool_wake_worker(pool) || pool->workers >= pool->max_workers + pool->lent)
-        return false;
-    pool->workers++;
-    pool->uncollected++;
-    sp__ref_up(&pool->base.refs);
-    return true;
-}
-
-/* There is no worker and none can be started: nothing that is queued would ever run.  An errno value, 0 when some worker
-   is there after all. */
-static sp_status give_up_queue(struct sp__pool *pool, int error)
-{
-    char message[160];
-    sp_lock_acquire(&pool->lock);
-    sp_future *chain = pool->workers == 0 ? sp__pool_take_queue(pool) : NULL;
-    sp_lock_release(&pool->lock);
-    if (chain == NULL)
-        return SP_OK;
-    snprintf(message, sizeof message, "no worker thread could be started (errno %d)", error);
-    sp__pool_fail_all(chain, SP_OS_ERROR, NULL, message);
-    return SP_OS_ERROR;
-}
-
 static sp_error *copy_of_reason(const struct sp__pool *pool, const sp_task *task)
 {
     char text[512];
@@ -137,69 +41,78 @@ static sp_error *copy_of_reason(const struct sp__pool *pool, const sp_task *task
     return sp__error_new(SP_BROKEN_POOL, task->name, why->file, why->line, text);
 }
 
+/* Put it in, and wait for room when there is none. */
+static sp_status put_when_there_is_room(struct sp__pool *pool, sp_future *future)
+{
+    sp_status status = sp__inbox_put(&pool->inbox, future, pool->max_pending);
+    if (status != SP_FULL)
+        return status;
+    sp_lock_acquire(&pool->lock);
+    /* seq_cst: before we try again; pairs with the look after something was taken */
+    sp__add_seq_cst(&pool->without_room, 1);
+    while ((status = sp__inbox_put(&pool->inbox, future, pool->max_pending)) == SP_FULL)
+        (void)sp__condition_wait_until(&pool->room, &pool->lock, SP__NEVER);
+    sp__sub_relaxed(&pool->without_room, 1); /* relaxed: too many for a moment costs a notification */
+    sp_lock_release(&pool->lock);
+    return status;
+}
+
+/* What a worker is told.  One that asks while the pool is being closed may still be let in: it empties its deque itself. */
+static sp_status refusal_of(const struct sp__pool *pool)
+{
+    if (sp__load_acquire(&pool->broken)) /* acquire: pairs with the release in break_pool */
+        return SP_BROKEN_POOL;
+    return sp__load_relaxed(&pool->closed) ? SP_SHUT_DOWN : SP_OK; /* relaxed: see above */
+}
+
+static sp_status put(struct sp__pool *pool, sp_future *future)
+{
+    struct sp__worker *worker = sp__worker_self(pool);
+    if (worker != NULL) {
+        sp_status refusal = refusal_of(pool);
+        if (refusal != SP_OK || sp__put_own(worker, future))
+            return refusal;
+    }
+    if (pool->max_pending == 0 || sp__executor_is_own(&pool->base))
+        return sp__inbox_put(&pool->inbox, future, 0);
+    return put_when_there_is_room(pool, future);
+}
+
+/* There is no worker and none can be started: nothing that is queued would ever run. */
+static void give_up_queue(struct sp__pool *pool, int error)
+{
+    char message[80];
+    sp_lock_acquire(&pool->lock);
+    bool alone = pool->workers == 0;
+    sp_lock_release(&pool->lock);
+    if (!alone)
+        return;
+    snprintf(message, sizeof message, "no worker thread could be started (errno %d)", error);
+    sp__pool_fail_all(sp__take_all(pool), SP_OS_ERROR, NULL, message);
+}
+
 static sp_status enqueue(sp_executor *executor, sp_future *future, sp_error **ret_error)
 {
     struct sp__pool *pool = sp__pool_of(executor);
-    sp_lock_acquire(&pool->lock);
-    sp_status status = await_entry(pool);
+    sp_status status = put(pool, future);
     if (status != SP_OK) {
         if (status == SP_BROKEN_POOL)
             *ret_error = copy_of_reason(pool, future->task);
-        sp_lock_release(&pool->lock);
         return status;
     }
-    push(pool, sp_future_retain(future));
-    pool->submitted++;
-    bool start = needs_worker(pool);
-    sp_lock_release(&pool->lock);
-    if (!start)
-        return SP_OK;
-    int error = sp__pool_start_worker(pool);
-    if (error == 0 || give_up_queue(pool, error) == SP_OK)
-        return SP_OK;
-    /* Ours was among those that failed, unless somebody ran or cancelled it: the future has its end in any case. */
-    return sp__future_phase(future) == SP__FAILED ? SP_OS_ERROR : SP_OK;
-}
-
-/* Is there anything that one more worker could do now?  What comes later finds the higher bound. */
-static bool has_work(const struct sp__pool *pool, const struct sp__loan *loan)
-{
-    if (pool->first != NULL)
-        return true;
-    for (size_t i = 0; i < loan->n; i++)
-        if (loan->awaited[i]->owner == &pool->base.owner && sp__future_phase(loan->awaited[i]) == SP__PENDING)
-            return true;
-    return false;
-}
-
-static bool lend(struct sp__owner *owner, struct sp__loan *loan)
-{
-    struct sp__pool *pool = sp__container_of(owner, struct sp__pool, base.owner);
-    sp_lock_acquire(&pool->lock);
-    pool->lent++;
-    sp__list_append(&pool->loans, &loan->link);
-    bool start = has_work(pool, loan) && needs_worker(pool);
-    sp_lock_release(&pool->lock);
-    if (!start || sp__pool_start_worker(pool) == 0)
-        return true;
-    owner->give_back(owner, loan);
-    return false;
-}
-
-static void give_back(struct sp__owner *owner, struct sp__loan *loan)
-{
-    struct sp__pool *pool = sp__container_of(owner, struct sp__pool, base.owner);
-    sp_lock_acquire(&pool->lock);
-    pool->lent--;
-    sp__list_remove(&loan->link);
-    sp_lock_release(&pool->lock);
+    int error = sp__call_worker(pool);
+    if (error != 0)
+        give_up_queue(pool,
+                      error); /* ours among them, unless somebody runs or cancels it: it has its end in any case */
+    return SP_OK;
 }
 
 static void stats(sp_executor *executor, sp_executor_statistics *ret_stats)
 {
     struct sp__pool *pool = sp__pool_of(executor);
     sp_lock_acquire(&pool->lock);
-    *ret_stats = (sp_executor_statistics){ pool->submitted, pool->completed, pool->workers };
+    sp__pool_count(pool, &ret_stats->submitted, &ret_stats->completed);
+    ret_stats->workers = pool->workers;
     sp_lock_release(&pool->lock);
 }
 
@@ -253,7 +166,9 @@ sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options)
         errno = EINVAL;
         return NULL;
     }
-    struct sp__pool *pool = sp__registry_prepare() == 0 ? sp__os_zalloc(sizeof *pool) : NULL;
+    struct sp__pool *pool = NULL;
+    if (sp__registry_prepare() == 0)
+        pool = sp__os_zalloc_aligned(_Alignof(struct sp__pool), sizeof *pool);
     char *prefix = pool != NULL ? make_prefix(options->thread_name_prefix) : NULL;
     if (prefix == NULL) {
         sp__os_free(pool);
@@ -263,8 +178,10 @@ sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options)
     configure(pool, options);
     pool->prefix = prefix;
     sp__list_init(&pool->loans);
+    sp__list_init(&pool->sleepers);
     sp__list_init(&pool->ended);
-    pool->base.owner = (struct sp__owner){ lend, give_back };
+    sp__list_init(&pool->all);
+    pool->base.owner = (struct sp__owner){ sp__pool_lend, sp__pool_give_back, sp__pool_take_back };
     pool->base.drainable.after_fork = sp__pool_after_fork;
     sp__executor_init(&pool->base, &ops);
     return &pool->base;

@@ -7,46 +7,68 @@
 #include <spool/lock.h>
 #include <spool/sync.h>
 
+#include "executor/deque.h"
 #include "executor/executor.h"
+#include "executor/inbox.h"
+
+typedef uint64_t sp__crew_word;
+#include "executor/crew_protocol.h"
+
+#define SP__BROKEN_TEXT "the pool is broken, its initializer failed"
 
 struct sp__pool {
     sp_executor base;
-    unsigned max_workers;             /* set once */
+    unsigned max_workers;             /* set once: permits to run tasks */
     size_t max_pending;               /* set once; 0: no bound */
     size_t stack_size;                /* set once */
     int64_t idle_nanoseconds;         /* set once; SP__NEVER: idle workers stay */
     sp_status (*initializer)(void *); /* set once, with the next two */
     void (*finalizer)(void *);
     void *initializer_arg;
-    char *prefix; /* set once; of the workers' names */
+    char *prefix;             /* set once; of the workers' names */
+    struct sp__deque *deques; /* atomic, changes under lock: the newest; the list only grows */
+    uint32_t broken;          /* atomic, changes under lock: 1 when an initializer failed; nothing runs any more */
+    uint32_t closed;          /* atomic, changes under lock: 1 from the shutdown on */
 
-    sp_lock lock;
-    sp_condition work;             /* of lock: idle workers sleep here */
-    sp_condition room;             /* of lock: submitters that met max_pending */
-    sp_condition quiet;            /* of lock: a worker ended or was collected, a task ended */
-    sp_future *first;              /* guarded by lock: the queue, linked by sp_future.next */
-    sp_future *last;               /* guarded by lock */
-    size_t queued;                 /* guarded by lock */
-    struct sp__list loans;         /* guarded by lock: what sleeping workers wait for */
-    unsigned lent;                 /* guarded by lock */
-    unsigned workers;              /* guarded by lock: starting, idle or busy */
-    unsigned idle;                 /* guarded by lock; README.md, invariant 2 */
-    unsigned busy;                 /* guarded by lock: workers that run what they took */
-    unsigned uncollected;          /* guarded by lock: worker nodes, from their start until they are collected */
-    unsigned last_number;          /* guarded by lock: of the workers' names */
-    struct sp__list ended;         /* guarded by lock: nodes of workers that have ended */
-    bool closed;                   /* guarded by lock */
-    bool broken;                   /* guarded by lock: the initializer failed */
-    sp_error *why_broken;          /* guarded by lock; set once with broken */
-    uint64_t submitted, completed; /* guarded by lock */
+    struct sp__inbox inbox;
+    sp__crew_word crew SP__APART; /* atomic; crew_protocol.h */
+    uint32_t starting;            /* atomic; workers that were called and have not run their initializer yet */
+    uint32_t wanted;              /* atomic, changes under lock: loans in `loans` */
+    uint32_t without_room;        /* atomic; submitters that met max_pending */
+    uint32_t for_quiet;           /* atomic; callers of sp_executor_wait_idle */
+
+    sp_lock lock SP__APART;
+    sp_condition room;        /* of lock: submitters that met max_pending */
+    sp_condition quiet;       /* of lock: a worker lies down, ended or was collected */
+    struct sp__list loans;    /* guarded by lock: what sleeping workers wait for and somebody may still have to run */
+    struct sp__list sleepers; /* guarded by lock: workers asleep, the last one first */
+    struct sp__list ended;    /* guarded by lock: nodes of workers that have ended */
+    struct sp__list all;      /* guarded by lock: workers, by `member` */
+    unsigned lent;            /* guarded by lock: loans that were made and not given back */
+    unsigned workers;         /* guarded by lock: started, and not decided to end */
+    unsigned uncollected;     /* guarded by lock: worker nodes, from their start until they are collected */
+    unsigned last_number;     /* guarded by lock: of the workers' names */
+    sp_error *why_broken;     /* guarded by lock; set once with broken */
+    uint64_t submitted, completed; /* guarded by lock: by workers that have ended */
 };
 
 /* A worker, from the decision to start it until its OS thread is collected. */
 struct sp__worker {
-    struct sp__list link; /* guarded by the pool's lock: in `ended` */
+    struct sp__list link;   /* guarded by the pool's lock: in `sleepers` or `ended` */
+    struct sp__list member; /* guarded by the pool's lock: in `all` */
     struct sp__pool *pool;
-    sp_thread *thread; /* guarded by the pool's lock: NULL until the starter has stored it */
-    bool has_ended;    /* guarded by the pool's lock */
+    sp_thread *thread;            /* guarded by the pool's lock: NULL until the starter has stored it */
+    bool has_ended;               /* guarded by the pool's lock */
+    bool dismissed;               /* guarded by the pool's lock: woken to end */
+    bool searching;               /* its own: counted so in the crew */
+    bool initialized;             /* its own: owes a call of the finalizer */
+    uint32_t asleep;              /* atomic: 1 until it is called or dismissed; parked on */
+    unsigned ticks;               /* its own: tasks taken */
+    struct sp__deque *deque;      /* its own: NULL until it submits to its own pool */
+    struct sp__deque *victim;     /* its own: where it will look for tasks of others next */
+    uint64_t submitted SP__APART; /* atomic, written by itself alone: put into its deque */
+    uint64_t completed;           /* atomic, written by itself alone: taken and dealt with */
+    char name[128];               /* set once */
 };
 
 static inline struct sp__pool *sp__pool_of(sp_executor *executor)
@@ -54,26 +76,54 @@ static inline struct sp__pool *sp__pool_of(sp_executor *executor)
     return sp__container_of(executor, struct sp__pool, base);
 }
 
-/* ---- pool.c ---- */
-/* Under the lock: wake an idle worker.  False: there is none. */
-bool sp__pool_wake_worker(struct sp__pool *pool);
-/* Under the lock: wake them all, to look at closed and broken. */
-void sp__pool_wake_all_workers(struct sp__pool *pool);
-/* Under the lock: take the whole queue, linked by next. */
-sp_future *sp__pool_take_queue(struct sp__pool *pool);
-/* Under the lock: the next future to run, with the reference that was the queue's; NULL: none. */
-sp_future *sp__pool_take(struct sp__pool *pool);
-/* Fail each of a chain of futures, dropping its reference. */
-void sp__pool_fail_all(sp_future *chain, sp_status status, const sp_error *cause, const char *message);
+/* The calling thread's record, if it is a worker of this pool. */
+static inline struct sp__worker *sp__worker_self(const struct sp__pool *pool)
+{
+    const struct sp__runner *self = sp__self();
+    return self->pool == &pool->base.owner ? self->worker : NULL;
+}
+
+/* ---- find.c ---- */
+/* A task to run, with the reference of the queue that it lay in; NULL: none. */
+sp_future *sp__find_task(struct sp__worker *worker);
+/* Is something queued?  Perhaps, or for sure not; after the caller's seq_cst change of the crew's word. */
+bool sp__has_tasks(const struct sp__pool *pool);
+/* Put a future into the worker's own deque, with a reference.  False: there is no room. */
+bool sp__put_own(struct sp__worker *worker, sp_future *future);
+/* Everything that is queued, linked by next, with the references; counted as done. */
+sp_future *sp__take_all(struct sp__pool *pool);
+/* The calling worker takes this future back from its own deque, where it lies last.  False: it does not. */
+bool sp__pool_take_back(struct sp__owner *owner, sp_future *future);
+
+/* ---- crew.c ---- */
+/* Something was queued, or a permit is free: call a worker if one need be.  An errno value: one had to be started, and could
+   not. */
+int sp__call_worker(struct sp__pool *pool);
+/* Sleep until called.  False: it is to end, and is counted in `workers` no more. */
+bool sp__lie_down(struct sp__worker *worker);
+/* Under the lock: wake the sleepers, to end. */
+void sp__dismiss_sleepers(struct sp__pool *pool);
+
+/* ---- loan.c ---- */
+bool sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan);
+void sp__pool_give_back(struct sp__owner *owner, struct sp__loan *loan);
+/* Something that a sleeping worker waits for, with a reference; NULL: none. */
+sp_future *sp__take_awaited(struct sp__pool *pool);
 
 /* ---- worker.c ---- */
 /* Start a worker that is counted in `workers` and `uncollected`, with a reference on the pool.  An errno value; on failure
    the counts and the reference are given back. */
 int sp__pool_start_worker(struct sp__pool *pool);
 
+/* ---- pool.c ---- */
+/* Fail each of a chain of futures, dropping its reference. */
+void sp__pool_fail_all(sp_future *chain, sp_status status, const sp_error *cause, const char *message);
+
 /* ---- shutdown.c ---- */
 /* Under the lock, which is given up for it: collect a worker that has ended.  False: there is none. */
 bool sp__pool_collect_one(struct sp__pool *pool);
+/* Under the lock: count what was submitted, and what of it is done. */
+void sp__pool_count(struct sp__pool *pool, uint64_t *ret_submitted, uint64_t *ret_completed);
 sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline);
 bool sp__pool_wait_idle(sp_executor *executor, int64_t deadline);
 void sp__pool_destroy(sp_executor *executor);

@@ -33,17 +33,14 @@ bool sp__pool_collect_one(struct sp__pool *pool)
     return true;
 }
 
-/* Under the lock: take the queue away and cancel it. */
 static void cancel_queued(struct sp__pool *pool)
 {
-    sp_future *chain = sp__pool_take_queue(pool);
-    sp_lock_release(&pool->lock);
+    sp_future *chain = sp__take_all(pool);
     for (sp_future *next; chain != NULL; chain = next) {
         next = chain->next;
         (void)sp_future_cancel(chain);
         sp_future_release(chain);
     }
-    sp_lock_acquire(&pool->lock);
 }
 
 /* Under the lock: wait until no worker is left, and none to be collected. */
@@ -59,33 +56,68 @@ static sp_status await_end(struct sp__pool *pool, int64_t deadline)
     return SP_OK;
 }
 
+static void close_pool(struct sp__pool *pool)
+{
+    sp_lock_acquire(&pool->lock);
+    sp__store_relaxed(&pool->closed, 1); /* relaxed: the lock publishes it, but for refusal_of in pool.c */
+    sp__inbox_close(&pool->inbox, SP_SHUT_DOWN);
+    sp__dismiss_sleepers(pool);
+    sp_condition_notify_all(&pool->room);
+    sp_lock_release(&pool->lock);
+}
+
 sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline)
 {
     struct sp__pool *pool = sp__pool_of(executor);
-    sp_lock_acquire(&pool->lock);
-    pool->closed = true;
-    sp__pool_wake_all_workers(pool);
-    sp_condition_notify_all(&pool->room);
+    close_pool(pool);
     if (cancel_futures)
         cancel_queued(pool);
-    sp_status status = SP_OK;
-    if (wait)
-        status = sp__executor_is_own(executor) ? SP_DEADLOCK : await_end(pool, deadline);
+    if (!wait)
+        return SP_OK;
+    if (sp__executor_is_own(executor))
+        return SP_DEADLOCK;
+    sp_lock_acquire(&pool->lock);
+    sp_status status = await_end(pool, deadline);
     sp_lock_release(&pool->lock);
-    if (wait && status == SP_OK)
+    if (status == SP_OK)
         sp__drainable_remove(&executor->drainable); /* process exit need not ask again */
     return status;
+}
+
+void sp__pool_count(struct sp__pool *pool, uint64_t *ret_submitted, uint64_t *ret_completed)
+{
+    uint64_t completed = pool->completed, submitted = pool->submitted;
+    struct sp__list *const all = &pool->all;
+    /* acquire: pairs with the release in run_task.  What is counted as done is counted as submitted below. */
+    for (struct sp__list *at = all->next; at != all; at = at->next)
+        completed += sp__load_acquire(&sp__container_of(at, struct sp__worker, member)->completed);
+    for (struct sp__list *at = all->next; at != all; at = at->next)
+        submitted += sp__load_relaxed(
+            &sp__container_of(at, struct sp__worker, member)->submitted); /* relaxed: as above */
+    *ret_submitted = submitted + sp__load_relaxed(&pool->inbox.in.put);   /* relaxed: as above */
+    *ret_completed = completed;
+}
+
+/* Under the lock: nothing is queued and nothing runs.  If as many were submitted, later, as had been done before, then all
+   that had been submitted was done in between. */
+static bool is_quiet(struct sp__pool *pool)
+{
+    uint64_t submitted, completed;
+    sp__pool_count(pool, &submitted, &completed);
+    return submitted == completed;
 }
 
 bool sp__pool_wait_idle(sp_executor *executor, int64_t deadline)
 {
     struct sp__pool *pool = sp__pool_of(executor);
     sp_lock_acquire(&pool->lock);
-    while ((pool->queued > 0 || pool->busy > 0) && !sp__deadline_passed(deadline))
+    sp__add_relaxed(&pool->for_quiet, 1); /* relaxed: under the lock */
+    while (!is_quiet(pool) && !sp__deadline_passed(deadline))
         (void)sp__condition_wait_until(&pool->quiet, &pool->lock, deadline);
-    bool idle = pool->queued == 0 && pool->busy == 0;
+    bool quiet = is_quiet(pool);
+    sp__sub_relaxed(&pool->for_quiet, 1); /* relaxed: as above */
     sp_lock_release(&pool->lock);
-    return idle;
+    return quiet;
 }
 
 void sp__pool_destroy(sp_executor *executor)
@@ -96,6 +128,11 @@ void sp__pool_destroy(sp_executor *executor)
         sp_thread_release(worker->thread); /* perhaps the caller itself: the registry collects it */
         sp__os_free(worker);
     }
+    struct sp__deque *deque = sp__load_relaxed(&pool->deques); /* relaxed: nobody else is left */
+    for (struct sp__deque *next; deque != NULL; deque = next) {
+        next = deque->next;
+        sp__os_free(deque);
+    }
     sp__error_free(pool->why_broken);
     sp__os_free(pool->prefix);
     sp__os_free(pool);
@@ -105,11 +142,17 @@ void sp__pool_after_fork(struct sp__drainable *drainable)
 {
     struct sp__pool *pool = sp__container_of(drainable, struct sp__pool, base.drainable);
     pool->lock = (sp_lock){ 0 };
-    pool->work = pool->room = pool->quiet = (sp_condition){ 0 };
-    pool->closed = true;
-    pool->workers = pool->idle = pool->busy = pool->uncollected = pool->lent = 0;
-    pool->first = pool->last = NULL; /* never run, and not ours to free: the parent's threads may hold them */
-    pool->queued = 0;
+    pool->room = pool->quiet = (sp_condition){ 0 };
+    pool->closed = 1;
+    pool->crew = 0;
+    pool->starting = pool->wanted = pool->without_room = pool->for_quiet = 0;
+    pool->workers = pool->uncollected = pool->lent = 0;
+    pool->submitted = pool->completed = 0;
+    sp__inbox_after_fork(
+        &pool->inbox); /* what is queued never runs, and is not ours to free: the parent's threads hold it */
+    pool->deques = NULL;
+    sp__list_init(&pool->all);
+    sp__list_init(&pool->sleepers);
     sp__list_init(&pool->ended);
     sp__list_init(&pool->loans);
 }

@@ -4,89 +4,122 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/refcount.h"
 #include "executor/pool.h"
 #include "os/os.h"
+#include "park/spin.h"
 #include "sync/condition.h"
 
-/* Under the lock: sleep until there may be work.  False: idle for too long. */
-static bool sleep_idle(struct sp__pool *pool)
+/* Something is taken that will not run any more: its pool is broken. */
+static void refuse(struct sp__pool *pool, sp_future *future)
 {
-    int64_t limit = pool->idle_nanoseconds;
-    pool->idle++;
-    if (sp__condition_wait_until(&pool->work, &pool->lock, limit == SP__NEVER ? SP__NEVER : sp__os_now() + limit))
-        return true; /* who notified us has taken us off `idle` */
-    pool->idle--;
-    return false;
+    future->next = NULL;
+    sp__pool_fail_all(future, SP_BROKEN_POOL, pool->why_broken, SP__BROKEN_TEXT);
 }
 
-/* Under the lock: the next future; NULL: this worker should end. */
-static sp_future *await_work(struct sp__pool *pool)
+static void run_task(struct sp__worker *worker, sp_future *future)
 {
-    for (bool patient = true;;) {
-        if (pool->workers > pool->max_workers + pool->lent) {
-            if (pool->first != NULL)
-                (void)sp__pool_wake_worker(pool); /* we may have been woken for it */
-            return NULL;                          /* whom we stood in for runs again */
-        }
-        sp_future *future = sp__pool_take(pool);
-        if (future != NULL)
+    struct sp__pool *pool = worker->pool;
+    /* acquire: pairs with the release in break_pool; why_broken may be read */
+    if (sp__load_acquire(&pool->broken))
+        refuse(pool, future);
+    else if (sp__future_claim(future))
+        sp__future_run(future, true);
+    else
+        sp_future_release(future); /* cancelled, or run by who waited for it */
+    /* release: what the task did happens before the return of sp_executor_wait_idle; pairs with sp__pool_count */
+    sp__store_release(&worker->completed, sp__load_relaxed(&worker->completed) + 1); /* relaxed: our own store */
+}
+
+/* There is a task: is there another, for which nobody looks? */
+static void stop_searching(struct sp__worker *worker)
+{
+    struct sp__pool *pool = worker->pool;
+    worker->searching = false;
+    uint64_t seen = sp__crew_found(&pool->crew);
+    if (sp__crew_awake(seen) < pool->max_workers && sp__has_tasks(pool))
+        (void)sp__call_worker(pool); /* if none can be started, there are we */
+}
+
+/* Look for a task, for a while.  Half of those who are awake may watch the queues without finding anything. */
+static sp_future *search(struct sp__worker *worker)
+{
+    struct sp__pool *pool = worker->pool;
+    struct sp__spin spin = SP__SPIN;
+    for (;;) {
+        sp_future *future = sp__find_task(worker);
+        if (future != NULL) {
+            sp__spin_paid(&spin);
             return future;
-        if (pool->closed || pool->broken || !patient)
+        }
+        uint64_t seen = sp__crew_look(&pool->crew);
+        if (sp__crew_searching(seen) * 2 > sp__crew_awake(seen) + 1 || !sp__spin(&spin))
             return NULL;
-        patient = sleep_idle(pool);
     }
 }
 
-static void run_tasks(struct sp__pool *pool)
+/* The next task to run; NULL: this worker ends, and is counted in `workers` no more. */
+static sp_future *next_task(struct sp__worker *worker)
+{
+    struct sp__pool *pool = worker->pool;
+    sp_future *future;
+    if (!worker->searching) {
+        bool surplus = sp__crew_awake(sp__crew_look(&pool->crew)) >
+                       pool->max_workers; /* whom we stood in for is back */
+        if (!surplus && (future = sp__find_task(worker)) != NULL)
+            return future;
+        if (surplus && !sp__lie_down(worker))
+            return NULL;
+        if (!surplus) {
+            worker->searching = true;
+            sp__crew_search(&pool->crew);
+        }
+    }
+    while ((future = search(worker)) == NULL)
+        if (!sp__lie_down(worker))
+            return NULL;
+    stop_searching(worker);
+    return future;
+}
+
+static void run_tasks(struct sp__worker *worker)
 {
     sp_future *future;
-    sp_lock_acquire(&pool->lock);
-    while ((future = await_work(pool)) != NULL) {
-        pool->busy++;
-        sp_lock_release(&pool->lock);
-        if (sp__future_claim(future))
-            sp__future_run(future);
-        sp_future_release(future);
-        sp_lock_acquire(&pool->lock);
-        pool->busy--;
-        pool->completed++;
-        if (pool->busy == 0 && pool->queued == 0)
-            sp_condition_notify_all(&pool->quiet);
-    }
-    pool->workers--; /* in the hold in which it was decided: nobody may count on us any more */
-    sp_lock_release(&pool->lock);
+    while ((future = next_task(worker)) != NULL)
+        run_task(worker, future);
 }
 
 /* The initializer failed: nothing will run here any more. */
-static void break_pool(struct sp__pool *pool, sp_error *error)
+static void break_pool(struct sp__worker *worker, sp_error *error)
 {
+    struct sp__pool *pool = worker->pool;
     sp_lock_acquire(&pool->lock);
-    bool first = !pool->broken;
+    bool first = pool->why_broken == NULL;
     if (first) {
-        pool->broken = true;
         pool->why_broken = error;
+        sp__store_release(&pool->broken, 1); /* release: publishes why_broken; pairs with the acquire in run_task */
+        sp__inbox_close(&pool->inbox, SP_BROKEN_POOL);
     }
-    pool->workers--;
-    sp_future *chain = sp__pool_take_queue(pool);
-    sp__pool_wake_all_workers(pool);
+    sp__dismiss_sleepers(pool);
+    sp_condition_notify_all(&pool->room);
     sp_lock_release(&pool->lock);
-    sp__pool_fail_all(chain, SP_BROKEN_POOL, error, "the pool is broken, its initializer failed");
+    sp__pool_fail_all(sp__take_all(pool), SP_BROKEN_POOL, error, SP__BROKEN_TEXT);
     if (!first)
         sp__error_free(error);
 }
 
-static bool initialize(struct sp__pool *pool)
+static void initialize(struct sp__worker *worker)
 {
-    if (pool->initializer == NULL)
-        return true;
-    sp_status status = pool->initializer(pool->initializer_arg);
-    if (status == SP_OK) {
-        sp__error_drop_raised();
-        return true;
+    struct sp__pool *pool = worker->pool;
+    worker->initialized = true;
+    if (pool->initializer != NULL) {
+        sp_status status = pool->initializer(pool->initializer_arg);
+        worker->initialized = status == SP_OK;
+        if (status == SP_OK)
+            sp__error_drop_raised();
+        else
+            break_pool(worker, sp__error_take_raised(status, "initializer", "?"));
     }
-    break_pool(pool, sp__error_take_raised(status, "initializer", "?"));
-    return false;
+    sp__sub_relaxed(&pool->starting, 1); /* relaxed: a hint, see needs_one in crew.c */
 }
 
 /* The worker leaves; its node stays until somebody has collected the OS thread. */
@@ -108,11 +141,12 @@ static sp_status work(const void *arg, void *result)
     struct sp__runner *self = sp__self();
     (void)result;
     self->pool = &pool->base.owner;
-    if (initialize(pool)) {
-        run_tasks(pool);
-        if (pool->finalizer != NULL)
-            pool->finalizer(pool->initializer_arg);
-    }
+    self->worker = worker;
+    initialize(worker);
+    run_tasks(worker);
+    self->worker = NULL; /* what the finalizer submits is for others */
+    if (worker->initialized && pool->finalizer != NULL)
+        pool->finalizer(pool->initializer_arg);
     self->pool = NULL;
     leave(worker);
     return SP_OK;
@@ -125,33 +159,45 @@ static const sp_task worker_task = { .struct_size = sizeof worker_task,
                                      .result_size = 0,
                                      .run = work };
 
-/* Take back what needs_worker has counted. */
+/* Take back what call has counted. */
 static int forget_worker(struct sp__pool *pool, struct sp__worker *worker, int error)
 {
-    sp__os_free(worker);
     sp_lock_acquire(&pool->lock);
+    if (worker != NULL)
+        sp__list_remove(&worker->member);
     pool->workers--;
     pool->uncollected--;
     sp_condition_notify_all(&pool->quiet);
     sp_lock_release(&pool->lock);
+    sp__os_free(worker);
     sp__executor_ref_down(&pool->base); /* the caller holds another */
     return error;
 }
 
-int sp__pool_start_worker(struct sp__pool *pool)
+/* NULL: no memory. */
+static struct sp__worker *new_worker(struct sp__pool *pool)
 {
-    struct sp__worker *worker = sp__os_zalloc(sizeof *worker);
+    struct sp__worker *worker = sp__os_zalloc_aligned(_Alignof(struct sp__worker), sizeof *worker);
     if (worker == NULL)
-        return forget_worker(pool, NULL, ENOMEM);
+        return NULL;
     worker->pool = pool;
-    char name[128];
+    worker->searching = true; /* whoever called it has counted it so */
     sp_lock_acquire(&pool->lock);
     while (sp__pool_collect_one(pool))
         continue;
-    snprintf(name, sizeof name, "%s-%u", pool->prefix, pool->last_number++);
+    sp__list_append(&pool->all, &worker->member);
+    snprintf(worker->name, sizeof worker->name, "%s-%u", pool->prefix, pool->last_number++);
     sp_lock_release(&pool->lock);
+    return worker;
+}
+
+int sp__pool_start_worker(struct sp__pool *pool)
+{
+    struct sp__worker *worker = new_worker(pool);
+    if (worker == NULL)
+        return forget_worker(pool, NULL, ENOMEM);
     sp_thread *thread = sp__thread_start(
-        &(struct sp__thread_plan){ .name = name, .worker = true, .stack_size = pool->stack_size }, &worker_task,
+        &(struct sp__thread_plan){ .name = worker->name, .worker = true, .stack_size = pool->stack_size }, &worker_task,
         &worker);
     if (thread == NULL)
         return forget_worker(pool, worker, errno);

@@ -8,6 +8,7 @@
 #include "future/future.h"
 #include "os/os.h"
 #include "park/park.h"
+#include "park/spin.h"
 #include "park/wait_graph.h"
 
 enum { STACK_TO_HELP = 64 * 1024 }; /* bytes that must be left to run a task on this stack */
@@ -20,8 +21,7 @@ bool sp__is_own_future(const sp_future *future)
     return false;
 }
 
-/* Who runs the task of the future; 0: nobody yet, or not any more. */
-static uint64_t runner_of(const void *object)
+uint64_t sp__future_runner(const void *object)
 {
     const sp_future *future = object;
     if (sp__future_is_done(future))
@@ -33,27 +33,33 @@ static uint64_t runner_of(const void *object)
 static bool not_done(void *context)
 {
     const sp_future *future = context;
-    return (sp__load_relaxed(&future->state) & SP__PHASE_MASK) < SP__FINISHED; /* relaxed: the caller's loop acquires */
+    return !sp__is_terminal(sp__load_relaxed(&future->word)); /* relaxed: the caller's loop acquires */
+}
+
+/* Watch it for a while.  False: it is not done. */
+static bool spin_until_done(const sp_future *future)
+{
+    struct sp__spin spin = SP__SPIN;
+    while (!sp__future_is_done(future))
+        if (!sp__spin(&spin))
+            return false;
+    sp__spin_paid(&spin);
+    return true;
 }
 
 /* Sleep until it is done.  False: the deadline passed. */
 static bool sleep_until_done(sp_future *future, int64_t deadline)
 {
     bool in_time = true;
-    /* acquire: pairs with the completion; result and error may be read */
-    uint32_t seen = sp__load_acquire(&future->state);
-    while ((seen & SP__PHASE_MASK) < SP__FINISHED) {
+    while (sp__word_mark(&future->word, SP__FUTURE_PARKED)) {
         if (!in_time)
             return false;
-        /* acq_rel: as above when it fails; on success the mark publishes nothing */
-        if (!(seen & SP__FUTURE_PARKED) && !sp__cas_acq_rel(&future->state, &seen, seen | SP__FUTURE_PARKED))
-            continue;
-        in_time = sp__park(&(struct sp__wait){ .address = &future->state,
+        in_time = sp__park(&(struct sp__wait){ .address = &future->word,
                                                .kind = SP__FUTURE,
                                                .must_wait = not_done,
                                                .context = future,
-                                               .deadline = deadline }) != SP__PARK_TIMEOUT;
-        seen = sp__load_acquire(&future->state); /* acquire: as above */
+                                               .deadline = deadline,
+                                               .spun = true }) != SP__PARK_TIMEOUT;
     }
     return true;
 }
@@ -74,21 +80,27 @@ static bool answers_at_once(const sp_future *future, int64_t deadline, sp_status
     return true;
 }
 
-sp_status sp__await_asleep(sp_future *future, int64_t deadline)
+/* pre: it does not answer at once. */
+static sp_status sleep_for(sp_future *future, int64_t deadline)
 {
-    sp_status status;
-    if (answers_at_once(future, deadline, &status))
-        return status;
     if (deadline != SP__NEVER)
         return sleep_until_done(future, deadline) ? SP_OK : SP_TIMEOUT;
     struct sp__edge edge = {
-        .does = "waits for the future", .object = future, .owner = runner_of, .may_be_refused = true
+        .does = "waits for the future", .object = future, .owner = sp__future_runner, .may_be_refused = true
     };
     if (!sp__edge_publish(&edge))
         return SP_DEADLOCK;
     (void)sleep_until_done(future, SP__NEVER);
     sp__edge_withdraw(&edge);
     return SP_OK;
+}
+
+sp_status sp__await_asleep(sp_future *future, int64_t deadline)
+{
+    sp_status status;
+    if (answers_at_once(future, deadline, &status))
+        return status;
+    return sleep_for(future, deadline);
 }
 
 static bool is_of_own_pool(const sp_future *future)
@@ -107,11 +119,17 @@ static bool has_stack(void)
 
 bool sp__help(sp_future *future)
 {
-    if (!is_of_own_pool(future) || !has_stack() || !sp__future_claim(future))
+    if (!is_of_own_pool(future) || sp__future_phase(future) != SP__PENDING || !has_stack())
         return false;
+    bool drop = future->owner->take_back(future->owner, future);
+    if (!sp__future_claim(future)) {
+        if (drop)
+            sp_future_release(future);
+        return false;
+    }
     struct sp__runner runner;
     sp__runner_push(&runner, future->task->name);
-    sp__future_run(future);
+    sp__future_run(future, drop);
     sp__runner_pop(&runner);
     return true;
 }
@@ -128,14 +146,24 @@ struct sp__owner *sp__lend(struct sp__loan *loan, sp_future *const *futures, siz
     return owner->lend(owner, loan) ? owner : NULL;
 }
 
-sp_status sp__await(sp_future *future, int64_t deadline)
+/* Watch it for as long as a small task takes, when another worker has it: lending would cost more. */
+static bool glance_until_done(const sp_future *future)
+{
+    struct sp__spin spin = SP__SPIN;
+    while (spin.round < SP__SHORT_ROUNDS && !sp__future_is_done(future))
+        (void)sp__spin(&spin);
+    return sp__future_is_done(future);
+}
+
+/* A worker of the future's pool waits. */
+static sp_status await_own(sp_future *future, int64_t deadline)
 {
     sp_status status;
+    if (deadline == SP__NEVER && sp__help(future))
+        return SP_OK;
     if (answers_at_once(future, deadline, &status))
         return status;
-    if (!is_of_own_pool(future))
-        return sp__await_asleep(future, deadline);
-    if (deadline == SP__NEVER && sp__help(future))
+    if (sp__future_phase(future) != SP__PENDING && sp__spin_limit > 0 && glance_until_done(future))
         return SP_OK;
     /* Also when it runs already: its task may itself wait for something that is queued, and we are no use meanwhile. */
     struct sp__loan loan;
@@ -144,4 +172,16 @@ sp_status sp__await(sp_future *future, int64_t deadline)
     if (lender != NULL)
         lender->give_back(lender, &loan);
     return status;
+}
+
+sp_status sp__await(sp_future *future, int64_t deadline)
+{
+    sp_status status;
+    if (sp__future_is_done(future))
+        return SP_OK;
+    if (is_of_own_pool(future))
+        return await_own(future, deadline);
+    if (answers_at_once(future, deadline, &status))
+        return status;
+    return spin_until_done(future) ? SP_OK : sleep_for(future, deadline);
 }

@@ -1,34 +1,34 @@
 /* sp_as_completed: futures in the order in which they are done.
 
-   Each future of the set has a watch; a completion puts its entry into the list of the ready and wakes the reader.  The
-   set is read by one thread at a time; completions come from any.
+   Each future of the set has a watch; a completion puts its entry into the chain of the ready and, when so many have come as
+   the reader wants, wakes it.  The set is read by one thread at a time; completions come from any.
 
    SPDX-License-Identifier: MIT */
-#include <string.h>
-
 #include "future/future.h"
 #include "os/os.h"
 #include "park/park.h"
+#include "park/spin.h"
 #include "park/word_lock.h"
 
 struct entry {
-    struct sp__watch watch;
-    struct sp__list ready; /* guarded by the completion's lock */
-    sp_completion *completion;
-    sp_future *future; /* a reference */
-    bool watching;     /* reader only; false for a duplicate */
+    struct sp__watch watch; /* its `set` is the completion */
+    struct entry *next;     /* guarded by the completion's lock in `ready`; the reader's in `mine` */
+    sp_future *future;      /* a reference */
+    bool watching;          /* reader only; false for a duplicate */
 };
 
 struct sp_completion {
     struct sp__word_lock lock;
-    struct sp__list ready; /* guarded by lock */
-    uint32_t arrived;      /* atomic, changes under lock; how many became ready so far; parked on */
-    uint32_t taken;        /* reader only; how many were handed out */
-    size_t n;              /* set once; entries, duplicates included */
-    size_t distinct;       /* set once */
-    int64_t deadline;      /* set once */
-    sp_status status;      /* reader only */
-    sp_future **awaited;   /* set once; all futures, for a loan */
+    uint32_t arrived;                 /* atomic, changes under lock; how many became ready so far; parked on */
+    uint32_t wanted;                  /* atomic; the sleeping reader is to be woken when so many have arrived */
+    uint32_t taken;                   /* reader only; how many were handed out */
+    struct entry *ready, **ready_end; /* guarded by lock: in the order of arrival */
+    struct entry *mine;               /* reader only: what it has taken out of `ready` */
+    size_t n;                         /* set once; entries, duplicates included */
+    size_t distinct;                  /* set once */
+    int64_t deadline;                 /* set once */
+    sp_status status;                 /* reader only */
+    sp_future **awaited;              /* reader only: all futures, for loans; NULL until there is one */
     struct entry entries[];
 };
 
@@ -36,38 +36,33 @@ struct sp_completion {
 static void arrive(struct sp__watch *watch)
 {
     struct entry *entry = sp__container_of(watch, struct entry, watch);
-    sp_completion *completion = entry->completion;
+    sp_completion *completion = (sp_completion *)(uintptr_t)watch->set;
     sp__word_lock_acquire(&completion->lock);
-    sp__list_append(&completion->ready, &entry->ready);
-    /* seq_cst: before the count of sleepers is read; pairs with nothing_arrived */
-    sp__add_seq_cst(&completion->arrived, 1);
+    entry->next = NULL;
+    *completion->ready_end = entry;
+    completion->ready_end = &entry->next;
+    /* seq_cst: before the count of sleepers is read; pairs with too_few */
+    uint32_t arrived = sp__add_seq_cst(&completion->arrived, 1) + 1;
     sp__word_lock_release(&completion->lock);
-    if (sp__park_maybe_waiters(&completion->arrived))
+    /* relaxed: who sees the sleeper counted sees what it wants, which it has stored before */
+    if (sp__park_maybe_waiters(&completion->arrived) && arrived >= sp__load_relaxed(&completion->wanted))
         sp__unpark(&(struct sp__wake){
             .address = &completion->arrived, .kind = SP__COMPLETION, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
 }
 
-static size_t block_size(size_t n)
-{
-    return sizeof(sp_completion) + n * sizeof(struct entry);
-}
-
 sp_completion *sp__completion_new(sp_future *const *futures, size_t n, int64_t deadline)
 {
-    if (n > (SIZE_MAX / 2 - sizeof(sp_completion)) / (sizeof(struct entry) + sizeof(sp_future *)) || n > UINT32_MAX)
+    if (n > (SIZE_MAX / 2 - sizeof(sp_completion)) / sizeof(struct entry) || n >= UINT32_MAX)
         return NULL;
-    sp_completion *completion = sp__os_zalloc(block_size(n) + n * sizeof(sp_future *));
+    sp_completion *completion = sp__os_alloc(sizeof *completion + n * sizeof(struct entry));
     if (completion == NULL)
         return NULL;
-    completion->n = n;
-    completion->deadline = deadline;
-    completion->awaited = (sp_future **)(void *)((char *)completion + block_size(n));
-    sp__list_init(&completion->ready);
+    *completion = (sp_completion){ .n = n, .deadline = deadline };
+    completion->ready_end = &completion->ready;
     for (size_t i = 0; i < n; i++) {
         struct entry *entry = &completion->entries[i];
-        entry->watch = (struct sp__watch){ .notify = arrive, .set = completion };
-        entry->completion = completion;
-        entry->future = completion->awaited[i] = sp_future_retain(futures[i]);
+        *entry = (struct entry){ .watch = { .notify = arrive, .set = completion } };
+        entry->future = sp_future_retain(futures[i]);
         entry->watching = sp__watch_add(futures[i], &entry->watch);
         completion->distinct += entry->watching;
     }
@@ -84,20 +79,26 @@ sp_completion *sp_as_completed(sp_future *const *futures, size_t n, double timeo
 
 static sp_future *take_ready(sp_completion *completion)
 {
-    sp__word_lock_acquire(&completion->lock);
-    struct sp__list *first = sp__list_pop_front(&completion->ready);
-    sp__word_lock_release(&completion->lock);
+    if (completion->mine == NULL) {
+        sp__word_lock_acquire(&completion->lock);
+        completion->mine = completion->ready;
+        completion->ready = NULL;
+        completion->ready_end = &completion->ready;
+        sp__word_lock_release(&completion->lock);
+    }
+    struct entry *first = completion->mine;
     if (first == NULL)
         return NULL;
+    completion->mine = first->next;
     completion->taken++;
-    return sp__container_of(first, struct entry, ready)->future;
+    return first->future;
 }
 
-static bool nothing_arrived(void *context)
+static bool too_few(void *context)
 {
     const sp_completion *completion = context;
-    /* seq_cst: after we were counted in the bucket; pairs with the addition in arrive */
-    return sp__load_seq_cst(&completion->arrived) == completion->taken;
+    /* seq_cst: after we were counted in the bucket; pairs with the addition in arrive.  relaxed: our own store */
+    return sp__load_seq_cst(&completion->arrived) < sp__load_relaxed(&completion->wanted);
 }
 
 /* Is there one that cannot become done while we wait?  SP_DEADLOCK: a task waits for itself.  SP_SHUT_DOWN: it was left
@@ -108,7 +109,7 @@ static sp_status find_hopeless(const sp_completion *completion)
     if (!in_task && sp__process_number == 0)
         return SP_OK; /* the usual case: no need to look */
     for (size_t i = 0; i < completion->n; i++) {
-        const sp_future *future = completion->awaited[i];
+        const sp_future *future = completion->entries[i].future;
         if (in_task && sp__is_own_future(future))
             return SP_DEADLOCK;
         if (sp__future_is_lost(future) && !sp__future_is_done(future))
@@ -117,35 +118,67 @@ static sp_status find_hopeless(const sp_completion *completion)
     return SP_OK;
 }
 
-static bool sleep_until_arrival(sp_completion *completion)
+/* Wait, but not without end, until so many have arrived.  False: the deadline passed. */
+static bool sleep_until(sp_completion *completion, size_t wanted, bool spun)
 {
+    sp__store_relaxed(&completion->wanted, (uint32_t)wanted); /* relaxed: see arrive */
+    struct sp__spin spin = SP__SPIN;
+    for (bool goes_on = !spun; goes_on; goes_on = sp__spin(&spin))
+        if (!too_few(completion)) {
+            sp__spin_paid(&spin);
+            return true;
+        }
     return sp__park(&(struct sp__wait){ .address = &completion->arrived,
                                         .kind = SP__COMPLETION,
-                                        .must_wait = nothing_arrived,
+                                        .must_wait = too_few,
                                         .context = completion,
-                                        .deadline = completion->deadline }) != SP__PARK_TIMEOUT;
+                                        .deadline = completion->deadline,
+                                        .spun = true }) != SP__PARK_TIMEOUT;
+}
+
+/* The futures as an array, for a loan.  Without memory there is none. */
+static struct sp__owner *lend(sp_completion *completion, struct sp__loan *loan)
+{
+    if (completion->awaited == NULL) {
+        completion->awaited = sp__os_alloc(completion->n * sizeof(sp_future *));
+        if (completion->awaited == NULL)
+            return NULL;
+        for (size_t i = 0; i < completion->n; i++)
+            completion->awaited[i] = completion->entries[i].future;
+    }
+    return sp__lend(loan, completion->awaited, completion->n);
 }
 
 /* No worker could be lent: run one of the awaited ourselves, better than to wait for ever. */
 static bool help_any(sp_completion *completion)
 {
     for (size_t i = 0; i < completion->n; i++)
-        if (sp__help(completion->awaited[i]))
+        if (sp__help(completion->entries[i].future))
             return true;
     return false;
 }
 
-/* Sleep once.  False: the deadline passed. */
+/* Wait once.  False: the deadline passed. */
 static bool await_arrival(sp_completion *completion)
 {
     struct sp__loan loan;
-    struct sp__owner *lender = sp__self()->pool == NULL ? NULL : sp__lend(&loan, completion->awaited, completion->n);
-    if (lender == NULL && completion->deadline == SP__NEVER && help_any(completion))
+    bool is_worker = sp__self()->pool != NULL;
+    struct sp__owner *lender = is_worker ? lend(completion, &loan) : NULL;
+    if (is_worker && lender == NULL && completion->deadline == SP__NEVER && help_any(completion))
         return true;
-    bool in_time = sleep_until_arrival(completion);
+    bool in_time = sleep_until(completion, completion->taken + 1, lender != NULL);
     if (lender != NULL)
         lender->give_back(lender, &loan);
     return in_time;
+}
+
+sp_status sp__completion_await_all(sp_completion *completion)
+{
+    while (sp__load_seq_cst(&completion->arrived) < completion->distinct) { /* seq_cst: as in too_few */
+        if (!sleep_until(completion, completion->distinct, false) && too_few(completion))
+            return SP_TIMEOUT;
+    }
+    return SP_OK;
 }
 
 sp_future *sp_completion_next(sp_completion *completion)
@@ -183,5 +216,6 @@ void sp_completion_release(sp_completion *completion)
             sp__watch_remove(entry->future, &entry->watch);
         sp_future_release(entry->future);
     }
+    sp__os_free(completion->awaited);
     sp__os_free(completion);
 }

@@ -14,25 +14,13 @@
 #include "park/runner.h"
 #include "task/task.h"
 
-/* Phases, in the low bits of the state word; README.md has the tables. */
-enum sp__phase {
-    SP__PENDING,
-    SP__RUNNING,
-    SP__SETTLING,
-    SP__FINISHED, /* from here on terminal */
-    SP__FAILED,
-    SP__CANCELLED
-};
-#define SP__PHASE_MASK 7u
-#define SP__FUTURE_PARKED 8u
-#define SP__FUTURE_WATCHED 16u
-#define SP__FUTURE_CANCEL_REQUESTED 32u
-#define SP__FUTURE_SEEN 64u
+typedef uint64_t sp__state_word;
+#include "future/state_word.h"
 
 /* What a future carries of its executor.  Compared with sp__runner.pool; called only by a worker of that executor, which
    therefore lives. */
 struct sp__loan {
-    struct sp__list link;      /* guarded by the executor's lock */
+    struct sp__list link;      /* guarded by the executor's lock; linked while some of `awaited` may be queued */
     sp_future *const *awaited; /* the lender's array, valid until give_back */
     size_t n, next;            /* next is guarded by the executor's lock */
 };
@@ -41,25 +29,28 @@ struct sp__owner {
        False: there is none to be had. */
     bool (*lend)(struct sp__owner *owner, struct sp__loan *loan);
     void (*give_back)(struct sp__owner *owner, struct sp__loan *loan);
+    /* The calling worker is about to run this queued future itself: take it off the queue if that is easy.  True: the
+       queue's reference is the caller's now. */
+    bool (*take_back)(struct sp__owner *owner, sp_future *future);
 };
 
+/* A block: this, the argument, the result.  One cache line on 64 bits. */
 struct sp_future {
-    uint32_t refs;           /* atomic */
-    uint32_t state;          /* atomic; phase and bits; parked on */
+    sp__state_word word;     /* atomic; README.md has the table; parked on */
     const sp_task *task;     /* set once */
     struct sp__owner *owner; /* set once; NULL: no executor */
     sp_error *error;         /* atomic; written before the terminal state, of a cancelled future when first asked for */
-    sp_future *next;         /* the executor's, guarded by its lock: in its queue */
-    struct sp__list watches; /* guarded by the watch lock */
-    uint64_t runner;         /* atomic; id of who runs the task; 0: nobody yet.  Stored by the runner itself */
-    uint32_t process;        /* set once; sp__process_number of the process in which it was made */
+    sp_future *next;         /* the executor's: in its queue */
+    struct sp__watch *watches; /* guarded by the watch lock: newest first */
+    uint64_t runner;           /* atomic; id of who runs the task; 0: nobody yet.  Stored by the runner itself */
+    uint32_t process;          /* set once; sp__process_number of the process in which it was made */
     sp_status status; /* written before the terminal state: how the task ended, also without memory for `error` */
 };
 
 static inline enum sp__phase sp__future_phase(const sp_future *future)
 {
     /* acquire: pairs with the release of the completion; who sees a terminal phase may read result and error */
-    return (enum sp__phase)(sp__load_acquire(&future->state) & SP__PHASE_MASK);
+    return sp__phase_of(sp__load_acquire(&future->word));
 }
 
 static inline bool sp__future_is_done(const sp_future *future)
@@ -67,8 +58,16 @@ static inline bool sp__future_is_done(const sp_future *future)
     return sp__future_phase(future) >= SP__FINISHED;
 }
 
-void *sp__future_arg_bytes(const sp_future *future);
-void *sp__future_result_bytes(const sp_future *future);
+static inline void *sp__future_arg_bytes(const sp_future *future)
+{
+    return (char *)(uintptr_t)future + sizeof(sp_future);
+}
+
+static inline void *sp__future_result_bytes(const sp_future *future)
+{
+    size_t offset = sp__task_place(sizeof(sp_future) + future->task->arg_size, future->task->result_size);
+    return (char *)(uintptr_t)future + offset;
+}
 
 /* Was the future left behind by a fork?  Its pool's workers exist in the parent only; nobody here will complete it. */
 static inline bool sp__future_is_lost(const sp_future *future)
@@ -76,15 +75,24 @@ static inline bool sp__future_is_lost(const sp_future *future)
     return future->owner != NULL && future->process != sp__process_number;
 }
 
+/* ---- block.c ---- */
+/* Memory of futures, recycled.  NULL: there is none. */
+void *sp__block_alloc(size_t size);
+void sp__block_free(void *block, size_t size);
+
 /* ---- state.c ---- */
 /* The immortal future of a submit for which there was no memory. */
 extern sp_future sp__future_no_memory;
-/* One reference; NULL: no memory, and nothing has been done with the argument. */
-sp_future *sp__future_create(const sp_task *task, const void *arg, struct sp__owner *owner);
+/* A future with so many references; NULL: no memory, and nothing has been done with the argument. */
+sp_future *sp__future_create(const sp_task *task, const void *arg, struct sp__owner *owner, unsigned refs);
 /* Make the caller the one that runs it.  False: cancelled, or claimed already. */
-bool sp__future_claim(sp_future *future);
-/* Run the task of a claimed future under the current runner, and complete it. */
-void sp__future_run(sp_future *future);
+static inline bool sp__future_claim(sp_future *future)
+{
+    return sp__word_move(&future->word, SP__PENDING, SP__RUNNING);
+}
+/* Run the task of a claimed future under the current runner, and complete it; with `drop` a reference of the caller's goes
+   with it. */
+void sp__future_run(sp_future *future, bool drop);
 /* Complete a future that never ran with an error, which the future owns from now on.  False: it was claimed or cancelled;
    the error is freed. */
 bool sp__future_fail(sp_future *future, sp_status status, sp_error *error);
@@ -97,7 +105,7 @@ sp_status sp__future_status(sp_future *future);
 
 /* ---- watch.c ---- */
 struct sp__watch {
-    struct sp__list node; /* guarded by the watch lock */
+    struct sp__watch *next; /* guarded by the watch lock */
     /* Under the watch lock.  NULL: this is a done callback. */
     void (*notify)(struct sp__watch *watch);
     const void *set; /* whose watch it is: one set watches a future once */
@@ -118,7 +126,9 @@ void sp__watch_after_fork(void);
 /* ---- await.c ---- */
 /* Is it the future of a task that runs on this stack? */
 bool sp__is_own_future(const sp_future *future);
-/* Wait for one future: SP_OK (done), SP_TIMEOUT, SP_DEADLOCK. */
+/* Who runs the task of the future, for the graph of waits; 0: nobody yet, or not any more. */
+uint64_t sp__future_runner(const void *future);
+/* Wait for one future: SP_OK (done), SP_TIMEOUT, SP_DEADLOCK, SP_SHUT_DOWN. */
 sp_status sp__await(sp_future *future, int64_t deadline);
 /* The same without lending a worker: for a caller that has lent one already. */
 sp_status sp__await_asleep(sp_future *future, int64_t deadline);
@@ -131,5 +141,7 @@ bool sp__help(sp_future *future);
 
 /* ---- completion.c ---- */
 sp_completion *sp__completion_new(sp_future *const *futures, size_t n, int64_t deadline);
+/* Sleep until all are done, woken once.  SP_OK or SP_TIMEOUT. */
+sp_status sp__completion_await_all(sp_completion *completion);
 
 #endif

@@ -3,42 +3,30 @@
    SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "base/refcount.h"
 #include "future/future.h"
 #include "os/os.h"
 #include "park/park.h"
 
 static const sp_task no_task = { .struct_size = sizeof no_task, .name = "?", .file = "?" };
 static sp_error no_memory_error = { SP_MEMORY_ERROR, 0, "?", "?", 0, "no memory for the future" };
-sp_future sp__future_no_memory = { .refs = 1,
-                                   .state = SP__FAILED | SP__FUTURE_SEEN,
+sp_future sp__future_no_memory = { .word = SP__FUTURE_REF | SP__FAILED | SP__FUTURE_SEEN,
                                    .task = &no_task,
                                    .error = &no_memory_error,
-                                   .status = SP_MEMORY_ERROR,
-                                   .watches = { &sp__future_no_memory.watches, &sp__future_no_memory.watches } };
+                                   .status = SP_MEMORY_ERROR };
 
-static size_t result_offset(const sp_task *task)
+_Static_assert(sizeof(sp_future) == 64 || sizeof(void *) != 8, "a cache line");
+
+static size_t block_size(const sp_task *task)
 {
-    return sp__task_aligned(sp__task_aligned(sizeof(sp_future)) + task->arg_size);
+    return sp__task_place(sizeof(sp_future) + task->arg_size, task->result_size) + task->result_size;
 }
 
-void *sp__future_arg_bytes(const sp_future *future)
+sp_future *sp__future_create(const sp_task *task, const void *arg, struct sp__owner *owner, unsigned refs)
 {
-    return (char *)(uintptr_t)future + sp__task_aligned(sizeof(sp_future));
-}
-
-void *sp__future_result_bytes(const sp_future *future)
-{
-    return (char *)(uintptr_t)future + result_offset(future->task);
-}
-
-sp_future *sp__future_create(const sp_task *task, const void *arg, struct sp__owner *owner)
-{
-    sp_future *future = sp__os_alloc(result_offset(task) + task->result_size);
+    sp_future *future = sp__block_alloc(block_size(task));
     if (future == NULL)
         return NULL;
-    *future = (sp_future){ .refs = 1, .task = task, .owner = owner, .process = sp__process_number };
-    sp__list_init(&future->watches);
+    *future = (sp_future){ .word = refs * SP__FUTURE_REF, .task = task, .owner = owner, .process = sp__process_number };
     memcpy(sp__future_arg_bytes(future), arg, task->arg_size);
     memset(sp__future_result_bytes(future), 0, task->result_size); /* drop_result may meet a task that never ran */
     return future;
@@ -46,49 +34,44 @@ sp_future *sp__future_create(const sp_task *task, const void *arg, struct sp__ow
 
 sp_future *sp_future_new(const sp_task *task, const void *arg)
 {
-    sp_future *future = sp__future_create(task, arg, NULL);
+    sp_future *future = sp__future_create(task, arg, NULL, 1);
     if (future != NULL)
         return future;
     sp__task_drop_foreign_arg(task, arg);
     return &sp__future_no_memory;
 }
 
-/* From one phase to another, keeping the bits.  False: it was in a different phase. */
-static bool change_phase(sp_future *future, enum sp__phase from, enum sp__phase to)
-{
-    uint32_t seen = sp__load_relaxed(&future->state); /* relaxed: the CAS decides */
-    while ((seen & SP__PHASE_MASK) == (uint32_t)from)
-        /* acq_rel: a claim sees what was stored before; what the claimer does comes after */
-        if (sp__cas_acq_rel(&future->state, &seen, (seen & ~SP__PHASE_MASK) | (uint32_t)to))
-            return true;
-    return false;
-}
+static void destroy(sp_future *future);
 
-bool sp__future_claim(sp_future *future)
+/* Tell everybody that the future has ended. */
+static void tell(sp_future *future, uint64_t seen)
 {
-    return change_phase(future, SP__PENDING, SP__RUNNING);
-}
-
-/* Publish a terminal phase and tell everybody.  False: it was not in phase `from`. */
-static bool complete(sp_future *future, enum sp__phase from, enum sp__phase terminal)
-{
-    uint32_t seen = sp__load_relaxed(&future->state); /* relaxed: the CAS decides */
-    do
-        if ((seen & SP__PHASE_MASK) != (uint32_t)from)
-            return false;
-    /* acq_rel: publishes result and error; pairs with sp__future_phase.  Takes PARKED and WATCHED along. */
-    while (!sp__cas_acq_rel(&future->state, &seen,
-                            (seen & ~(SP__PHASE_MASK | SP__FUTURE_PARKED | SP__FUTURE_WATCHED)) | (uint32_t)terminal));
     if (seen & SP__FUTURE_PARKED)
         sp__unpark(&(struct sp__wake){
-            .address = &future->state, .kind = SP__FUTURE, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
+            .address = &future->word, .kind = SP__FUTURE, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
     if (seen & SP__FUTURE_WATCHED)
         sp__watch_tell(future);
+}
+
+/* Publish a terminal phase and tell everybody; with `drop` a reference of the caller's goes.  False: it was not in phase
+   `from`. */
+static bool complete(sp_future *future, enum sp__phase from, enum sp__phase terminal, bool drop)
+{
+    uint64_t seen;
+    if (!sp__word_finish(&future->word, from, terminal, drop, &seen))
+        return false;
+    if (seen & (SP__FUTURE_PARKED | SP__FUTURE_WATCHED)) {
+        tell(future, seen);
+        if (drop)
+            sp_future_release(future);
+    } else if (drop && sp__refs_of(seen) == 1) {
+        destroy(future);
+    }
     return true;
 }
 
 /* As complete, with an error that the future owns from now on. */
-static void complete_failed(sp_future *future, enum sp__phase from, sp_status status, sp_error *error)
+static void complete_failed(sp_future *future, enum sp__phase from, sp_status status, sp_error *error, bool drop)
 {
     bool cancelled = status == SP_CANCELLED;
     future->status = status;
@@ -96,28 +79,28 @@ static void complete_failed(sp_future *future, enum sp__phase from, sp_status st
     sp__store_relaxed(&future->error, error);
     if (!cancelled)
         sp__unseen_file(error);
-    (void)complete(future, from, cancelled ? SP__CANCELLED : SP__FAILED);
+    (void)complete(future, from, cancelled ? SP__CANCELLED : SP__FAILED, drop);
 }
 
-void sp__future_run(sp_future *future)
+void sp__future_run(sp_future *future, bool drop)
 {
     sp_error *error = NULL;
-    sp__store_relaxed(&future->runner, sp__self_id()); /* relaxed: for the graph of waits, see runner_of in await.c */
-    sp_status status = sp__task_run(future->task, future, &future->state, sp__future_arg_bytes(future),
+    sp__store_relaxed(&future->runner, sp__self_id()); /* relaxed: for the graph of waits, see sp__future_runner */
+    sp_status status = sp__task_run(future->task, future, &future->word, sp__future_arg_bytes(future),
                                     sp__future_result_bytes(future), &error);
     if (status == SP_OK)
-        (void)complete(future, SP__RUNNING, SP__FINISHED);
+        (void)complete(future, SP__RUNNING, SP__FINISHED, drop);
     else
-        complete_failed(future, SP__RUNNING, status, error);
+        complete_failed(future, SP__RUNNING, status, error, drop);
 }
 
 bool sp__future_fail(sp_future *future, sp_status status, sp_error *error)
 {
-    if (!change_phase(future, SP__PENDING, SP__SETTLING)) {
+    if (!sp__word_move(&future->word, SP__PENDING, SP__SETTLING)) {
         sp__error_free(error);
         return false;
     }
-    complete_failed(future, SP__SETTLING, status, error);
+    complete_failed(future, SP__SETTLING, status, error, false);
     return true;
 }
 
@@ -125,17 +108,17 @@ bool sp_future_cancel(sp_future *future)
 {
     if (future == NULL)
         return false;
-    if (complete(future, SP__PENDING, SP__CANCELLED))
+    if (complete(future, SP__PENDING, SP__CANCELLED, false))
         return true;
     enum sp__phase phase = sp__future_phase(future);
     if (phase < SP__FINISHED)
-        sp__or_relaxed(&future->state, SP__FUTURE_CANCEL_REQUESTED); /* relaxed: a request publishes nothing */
+        sp__or_relaxed(&future->word, SP__FUTURE_CANCEL_REQUESTED); /* relaxed: a request publishes nothing */
     return phase == SP__CANCELLED;
 }
 
 bool sp_cancel_requested(void)
 {
-    const uint32_t *word = sp__self()->cancel_word;
+    const uint64_t *word = sp__self()->cancel_word;
     return word != NULL && (sp__load_relaxed(word) & SP__FUTURE_CANCEL_REQUESTED); /* relaxed: a request */
 }
 
@@ -147,8 +130,8 @@ bool sp_future_set_running(sp_future *future)
 /* Become the one that settles a future which belongs to no executor. */
 static bool begin_settling(sp_future *future)
 {
-    return future->owner == NULL &&
-           (change_phase(future, SP__PENDING, SP__SETTLING) || change_phase(future, SP__RUNNING, SP__SETTLING));
+    return future->owner == NULL && (sp__word_move(&future->word, SP__PENDING, SP__SETTLING) ||
+                                     sp__word_move(&future->word, SP__RUNNING, SP__SETTLING));
 }
 
 sp_status sp_future_set_result(sp_future *future, const void *value, size_t size)
@@ -162,7 +145,7 @@ sp_status sp_future_set_result(sp_future *future, const void *value, size_t size
         return SP_INVALID_STATE;
     if (value != NULL)
         memcpy(sp__future_result_bytes(future), value, size);
-    (void)complete(future, SP__SETTLING, SP__FINISHED);
+    (void)complete(future, SP__SETTLING, SP__FINISHED, false);
     return SP_OK;
 }
 
@@ -175,7 +158,7 @@ sp_status sp_future_set_error(sp_future *future, const sp_error *error)
     sp_error named = *error;
     if (named.task == NULL)
         named.task = future->task->name;
-    complete_failed(future, SP__SETTLING, error->status, sp__error_copy(&named));
+    complete_failed(future, SP__SETTLING, error->status, sp__error_copy(&named), false);
     return SP_OK;
 }
 
@@ -212,48 +195,51 @@ sp_status sp__future_status(sp_future *future)
 void sp__future_mark_seen(sp_future *future)
 {
     /* relaxed: compared at the last release only, which the reference count orders */
-    uint32_t before = sp__or_relaxed(&future->state, SP__FUTURE_SEEN);
-    if (!(before & SP__FUTURE_SEEN) && (before & SP__PHASE_MASK) == SP__FAILED)
+    uint64_t before = sp__or_relaxed(&future->word, SP__FUTURE_SEEN);
+    if (!(before & SP__FUTURE_SEEN) && sp__phase_of(before) == SP__FAILED)
         (void)sp__unseen_take(sp__load_relaxed(&future->error)); /* relaxed: the caller saw the terminal phase */
 }
 
 sp_future *sp_future_retain(sp_future *future)
 {
     if (future != NULL && future != &sp__future_no_memory)
-        sp__ref_up(&future->refs);
+        sp__word_retain(&future->word);
     return future;
 }
 
+static void report_unseen(sp_future *future, uint64_t seen)
+{
+    sp_error *error = sp__load_relaxed(&future->error); /* relaxed: nobody else is left */
+    if (sp__phase_of(seen) == SP__FAILED && !(seen & SP__FUTURE_SEEN) && sp__unseen_take(error))
+        sp__unseen_error(error);
+    sp__error_free(error);
+}
+
+/* pre: nobody holds it any more, and the caller has acquired what they did. */
 static void destroy(sp_future *future)
 {
-    uint32_t state = sp__load_relaxed(&future->state);  /* relaxed: nobody else is left; sp__ref_down acquired */
-    sp_error *error = sp__load_relaxed(&future->error); /* relaxed: as above */
-    if ((state & SP__PHASE_MASK) == SP__FAILED && !(state & SP__FUTURE_SEEN) && sp__unseen_take(error))
-        sp__unseen_error(error);
-    if (future->task->drop_arg != NULL)
-        future->task->drop_arg(sp__future_arg_bytes(future));
-    if (future->task->drop_result != NULL)
-        future->task->drop_result(sp__future_result_bytes(future));
-    sp__watch_drop_callbacks(future);
-    sp__error_free(error);
-    sp__os_free(future);
+    const sp_task *task = future->task;
+    if (future->error != NULL)
+        report_unseen(future, sp__load_relaxed(&future->word)); /* relaxed: nobody else is left */
+    if (task->drop_arg != NULL)
+        task->drop_arg(sp__future_arg_bytes(future));
+    if (task->drop_result != NULL)
+        task->drop_result(sp__future_result_bytes(future));
+    if (future->watches != NULL)
+        sp__watch_drop_callbacks(future);
+    sp__block_free(future, block_size(task));
 }
 
 void sp_future_release(sp_future *future)
 {
-    if (future != NULL && future != &sp__future_no_memory && sp__ref_down(&future->refs))
+    if (future != NULL && future != &sp__future_no_memory && sp__word_release(&future->word))
         destroy(future);
-}
-
-static void after_fork(void)
-{
-    sp__watch_after_fork();
 }
 
 __attribute__((constructor)) static void register_fork_handler(void)
 {
     /* As in park/: refused only for want of memory before main. */
-    (void)sp__os_at_fork_child(after_fork);
+    (void)sp__os_at_fork_child(sp__watch_after_fork);
 }
 
 void sp_release_all(sp_future *const *futures, size_t n)

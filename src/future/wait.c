@@ -3,9 +3,12 @@
    SPDX-License-Identifier: MIT */
 #include "future/future.h"
 #include "park/park.h"
+#include "park/wait_graph.h"
 
-/* All: wait for one after the other; the order does not matter, and nothing has to be allocated. */
-static sp_status wait_all(sp_future *const *futures, size_t n, int64_t deadline)
+enum { FEW = 4 }; /* so many are waited for one after the other: that costs as many wake-ups, but no memory */
+
+/* One after the other; the order does not matter. */
+static sp_status wait_in_turn(sp_future *const *futures, size_t n, int64_t deadline)
 {
     struct sp__loan loan;
     struct sp__owner *lender = NULL;
@@ -16,6 +19,68 @@ static sp_status wait_all(sp_future *const *futures, size_t n, int64_t deadline)
         status = lender != NULL ? sp__await_asleep(futures[i], deadline) : sp__await(futures[i], deadline);
     if (lender != NULL)
         lender->give_back(lender, &loan);
+    return status;
+}
+
+/* What is left of a set, for the graph of waits: it waits for each of them, so any will do. */
+struct rest {
+    sp_future *const *futures;
+    size_t n, at; /* at: guarded by the graph's lock; those before it are done */
+};
+
+static uint64_t runner_of_rest(const void *object)
+{
+    struct rest *rest = (struct rest *)(uintptr_t)object;
+    while (rest->at < rest->n && sp__future_is_done(rest->futures[rest->at]))
+        rest->at++;
+    return rest->at < rest->n ? sp__future_runner(rest->futures[rest->at]) : 0;
+}
+
+/* All with one sleep.  pre: the caller is no worker. */
+static sp_status wait_at_once(sp_completion *completion, sp_future *const *futures, size_t n, int64_t deadline)
+{
+    if (deadline != SP__NEVER)
+        return sp__completion_await_all(completion);
+    struct rest rest = { futures, n, 0 };
+    struct sp__edge edge = {
+        .does = "waits for futures, this is the set", .object = &rest, .owner = runner_of_rest, .may_be_refused = true
+    };
+    if (!sp__edge_publish(&edge))
+        return SP_DEADLOCK;
+    sp_status status = sp__completion_await_all(completion);
+    sp__edge_withdraw(&edge);
+    return status;
+}
+
+static size_t count_pending(sp_future *const *futures, size_t n, bool *ret_lost)
+{
+    size_t pending = 0;
+    *ret_lost = false;
+    for (size_t i = 0; i < n; i++)
+        if (!sp__future_is_done(futures[i])) {
+            pending++;
+            *ret_lost = *ret_lost || sp__future_is_lost(futures[i]);
+        }
+    return pending;
+}
+
+static sp_status wait_all(sp_future *const *futures, size_t n, int64_t deadline)
+{
+    bool lost;
+    size_t pending = count_pending(futures, n, &lost);
+    if (pending == 0)
+        return SP_OK;
+    if (lost)
+        return SP_SHUT_DOWN;
+    if (deadline == SP__PASSED)
+        return SP_TIMEOUT;
+    sp_completion *completion = NULL;
+    if (pending > FEW && sp__self()->pool == NULL) /* a worker runs what it waits for itself */
+        completion = sp__completion_new(futures, n, deadline);
+    if (completion == NULL)
+        return wait_in_turn(futures, n, deadline);
+    sp_status status = wait_at_once(completion, futures, n, deadline);
+    sp_completion_release(completion);
     return status;
 }
 

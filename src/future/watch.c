@@ -29,28 +29,30 @@ static struct sp__word_lock *lock_of(const sp_future *future)
 }
 _Static_assert(WATCH_LOCKS == 1 << (64 - 58), "lock_of takes as many bits as there are locks");
 
-/* Under the watch lock: make sure that the completion looks at the list.  False: it is done already. */
-static bool announce(sp_future *future)
-{
-    /* acquire: pairs with the completion */
-    uint32_t seen = sp__load_acquire(&future->state);
-    while ((seen & SP__PHASE_MASK) < SP__FINISHED) {
-        if (seen & SP__FUTURE_WATCHED)
-            return true;
-        /* acq_rel: on failure the value found is acquired, it may be terminal */
-        if (sp__cas_acq_rel(&future->state, &seen, seen | SP__FUTURE_WATCHED))
-            return true;
-    }
-    return false;
-}
-
 /* Under the watch lock: does this set watch the future? */
 static bool is_watched_by(const sp_future *future, const void *set)
 {
-    for (const struct sp__list *at = future->watches.next; at != &future->watches; at = at->next)
-        if (sp__container_of(at, const struct sp__watch, node)->set == set)
+    for (const struct sp__watch *at = future->watches; at != NULL; at = at->next)
+        if (at->set == set)
             return true;
     return false;
+}
+
+/* Under the watch lock. */
+static void link_watch(sp_future *future, struct sp__watch *watch)
+{
+    watch->next = future->watches;
+    future->watches = watch;
+}
+
+/* Under the watch lock. */
+static void unlink_watch(sp_future *future, const struct sp__watch *watch)
+{
+    struct sp__watch **at = &future->watches;
+    while (*at != NULL && *at != watch)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = watch->next;
 }
 
 /* Under the watch lock.  Who adds a watch to a future that is done tells it; the completion may still be on its way here. */
@@ -68,8 +70,8 @@ bool sp__watch_add(sp_future *future, struct sp__watch *watch)
     sp__word_lock_acquire(lock);
     bool fresh = !is_watched_by(future, watch->set);
     if (fresh) {
-        sp__list_append(&future->watches, &watch->node);
-        if (!announce(future))
+        link_watch(future, watch);
+        if (!sp__word_mark(&future->word, SP__FUTURE_WATCHED))
             tell_once(watch);
     }
     sp__word_lock_release(lock);
@@ -80,7 +82,7 @@ void sp__watch_remove(sp_future *future, struct sp__watch *watch)
 {
     struct sp__word_lock *lock = lock_of(future);
     sp__word_lock_acquire(lock);
-    sp__list_remove(&watch->node);
+    unlink_watch(future, watch);
     sp__word_lock_release(lock);
 }
 
@@ -90,25 +92,34 @@ static void call(sp_future *future, struct callback *callback)
     sp__os_free(callback);
 }
 
-void sp__watch_tell(sp_future *future)
+/* Under the watch lock: tell the sets, and take the callbacks out, oldest first. */
+static struct sp__watch *tell_sets(sp_future *future)
 {
-    struct sp__list callbacks;
-    sp__list_init(&callbacks);
-    struct sp__word_lock *lock = lock_of(future);
-    sp__word_lock_acquire(lock);
-    for (struct sp__list *at = future->watches.next, *next; at != &future->watches; at = next) {
-        struct sp__watch *watch = sp__container_of(at, struct sp__watch, node);
-        next = at->next;
+    struct sp__watch *callbacks = NULL;
+    for (struct sp__watch **at = &future->watches; *at != NULL;) {
+        struct sp__watch *watch = *at;
         if (watch->notify != NULL) {
             tell_once(watch); /* stays linked: it tells that the set has this future */
+            at = &watch->next;
             continue;
         }
-        sp__list_remove(at);
-        sp__list_append(&callbacks, at);
+        *at = watch->next;
+        watch->next = callbacks;
+        callbacks = watch;
     }
+    return callbacks;
+}
+
+void sp__watch_tell(sp_future *future)
+{
+    struct sp__word_lock *lock = lock_of(future);
+    sp__word_lock_acquire(lock);
+    struct sp__watch *callbacks = tell_sets(future);
     sp__word_lock_release(lock);
-    for (struct sp__list *at; (at = sp__list_pop_front(&callbacks)) != NULL;)
-        call(future, sp__container_of(at, struct callback, watch.node));
+    for (struct sp__watch *next; callbacks != NULL; callbacks = next) {
+        next = callbacks->next;
+        call(future, sp__container_of(callbacks, struct callback, watch));
+    }
 }
 
 void sp__watch_after_fork(void)
@@ -118,8 +129,10 @@ void sp__watch_after_fork(void)
 
 void sp__watch_drop_callbacks(sp_future *future)
 {
-    for (struct sp__list *at; (at = sp__list_pop_front(&future->watches)) != NULL;)
-        sp__os_free(sp__container_of(at, struct callback, watch.node));
+    for (struct sp__watch *at = future->watches, *next; at != NULL; at = next) {
+        next = at->next;
+        sp__os_free(sp__container_of(at, struct callback, watch));
+    }
 }
 
 void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future *future, void *context), void *context)
@@ -136,9 +149,9 @@ void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future *future
         *callback = (struct callback){ .fn = fn, .context = context };
         struct sp__word_lock *lock = lock_of(future);
         sp__word_lock_acquire(lock);
-        bool waits = announce(future);
+        bool waits = sp__word_mark(&future->word, SP__FUTURE_WATCHED);
         if (waits)
-            sp__list_append(&future->watches, &callback->watch.node);
+            link_watch(future, &callback->watch);
         sp__word_lock_release(lock);
         if (waits)
             return;

@@ -19,6 +19,11 @@ int sp__os_at_fork_child(void (*handler)(void))
     return sp__fault_now() ? ENOMEM : pthread_atfork(NULL, NULL, handler);
 }
 
+int sp__os_around_fork(void (*before)(void), void (*after)(void))
+{
+    return sp__fault_now() ? ENOMEM : pthread_atfork(before, after, after);
+}
+
 static pthread_key_t end_key; /* set once, before main */
 static bool have_key;         /* set once, before main */
 

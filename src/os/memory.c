@@ -17,13 +17,35 @@ void *sp__os_zalloc(size_t size)
     return sp__fault_now() ? NULL : calloc(1, size > 0 ? size : 1);
 }
 
+void *sp__os_alloc_aligned(size_t alignment, size_t size)
+{
+    void *memory = NULL;
+    if (sp__fault_now() || posix_memalign(&memory, alignment, size > 0 ? size : 1) != 0)
+        return NULL;
+    return memory;
+}
+
 void *sp__os_zalloc_aligned(size_t alignment, size_t size)
 {
-    size_t rounded = (size + alignment - 1) / alignment * alignment;
-    if (sp__fault_now() || rounded < size)
-        return NULL;
-    void *memory = aligned_alloc(alignment, rounded != 0 ? rounded : alignment);
-    return memory != NULL ? memset(memory, 0, rounded) : NULL;
+    void *memory = sp__os_alloc_aligned(alignment, size);
+    return memory != NULL ? memset(memory, 0, size) : NULL;
+}
+
+#if defined __SANITIZE_ADDRESS__
+#define CHECKED 1
+#elif defined __has_feature
+#define CHECKED __has_feature(address_sanitizer)
+#else
+#define CHECKED 0
+#endif
+
+bool sp__os_recycles(void)
+{
+#if defined SPOOL_TEST_BUILD
+    return !CHECKED && getenv("SPOOL_TEST_PLAIN_MEMORY") == NULL;
+#else
+    return !CHECKED;
+#endif
 }
 
 void sp__os_free(void *memory)

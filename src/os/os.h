@@ -16,7 +16,11 @@
 void *sp__os_alloc(size_t size);
 void *sp__os_zalloc(size_t size);
 /* alignment: a power of two. */
+void *sp__os_alloc_aligned(size_t alignment, size_t size);
 void *sp__os_zalloc_aligned(size_t alignment, size_t size);
+/* Is memory to be recycled?  No under a checker that wants to see every block come and go: then it is allocated and freed
+   one by one.  In test builds also when SPOOL_TEST_PLAIN_MEMORY is set. */
+bool sp__os_recycles(void);
 void sp__os_free(void *memory);
 
 /* ---- clock.c ---- */
@@ -70,6 +74,8 @@ char *sp__os_read_file(const char *path);
 int sp__os_at_exit(void (*handler)(void));
 /* `handler` runs in the child of every fork, before fork returns there. */
 int sp__os_at_fork_child(void (*handler)(void));
+/* `before` runs before every fork, in the forking thread; `after` runs after it, in the parent and in the child. */
+int sp__os_around_fork(void (*before)(void), void (*after)(void));
 /* Who is called at the end of threads that ask for it.  Once, before main. */
 void sp__os_set_thread_end_handler(void (*handler)(void *argument));
 /* Call the handler with this argument when the calling thread ends; again for a thread that asks again while it ends.  The

@@ -27,7 +27,8 @@ enum sp__kind {
     SP__QUEUE_JOIN,
     SP__THREAD_END,
     SP__FUTURE,
-    SP__COMPLETION
+    SP__COMPLETION,
+    SP__WORKER
 };
 /* clang-format on */
 

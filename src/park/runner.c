@@ -12,21 +12,29 @@
 SP_API SP_TLS_ uint64_t sp_self_id_; /* the id of `current`, for the inline part of the locks */
 uint32_t sp__process_number;         /* changes only in the child of a fork, before it has threads */
 void (*sp__foreign_thread_ends)(struct sp__runner *runner);
+void (*sp__runner_leaves)(void);
+SP_TLS_ struct sp__runner *sp__current_runner;
+
+enum { NUMBERS_AT_A_TIME = 1024 };
 
 static uint64_t last_number; /* atomic, relaxed: ids need to differ, nothing more */
-static _Thread_local struct sp__runner *current;
+/* Numbers that the thread has taken and not given out: from `number` up to the next multiple of NUMBERS_AT_A_TIME. */
+static SP_TLS_ uint64_t number;
 static _Thread_local struct sp__runner foreign; /* of a thread that the library did not start */
 
-/* 60 bits last for 36 years at one a nanosecond. */
+/* 60 bits last for 36 years at one a nanosecond.  Threads take many at a time, so that tasks which wait for tasks do not
+   meet at a counter. */
 static uint64_t fresh_id(bool of_thread)
 {
-    /* relaxed: see last_number */
-    return (sp__add_relaxed(&last_number, 1) + 1) * 2 + (of_thread ? 1 : 0);
+    if (number % NUMBERS_AT_A_TIME == 0)
+        /* relaxed: see last_number */
+        number = sp__add_relaxed(&last_number, NUMBERS_AT_A_TIME) + 1;
+    return number++ * 2 + (of_thread ? 1 : 0);
 }
 
 static void set_current(struct sp__runner *runner)
 {
-    current = runner;
+    sp__current_runner = runner;
     sp_self_id_ = runner != NULL ? runner->id : 0;
 }
 
@@ -48,8 +56,10 @@ void sp__runner_adopt(struct sp__runner *runner)
 
 void sp__runner_leave(void)
 {
-    sp__graph_remove(current);
+    sp__graph_remove(sp__current_runner);
     set_current(NULL);
+    if (sp__runner_leaves != NULL)
+        sp__runner_leaves();
 }
 
 static void foreign_ends(void *runner)
@@ -70,11 +80,10 @@ static void init_foreign(void)
         sp__graph_add(&foreign);
 }
 
-struct sp__runner *sp__self(void)
+struct sp__runner *sp__self_first(void)
 {
-    if (current == NULL)
-        init_foreign();
-    return current;
+    init_foreign();
+    return sp__current_runner;
 }
 
 void sp__runner_push(struct sp__runner *runner, const char *name)
@@ -85,6 +94,7 @@ void sp__runner_push(struct sp__runner *runner, const char *name)
                                    .outer = outer,
                                    .hooks = outer->hooks,
                                    .pool = outer->pool,
+                                   .worker = outer->worker,
                                    .thread = outer->thread,
                                    .stack_bottom = outer->stack_bottom };
     set_current(runner);
@@ -118,7 +128,9 @@ void sp__runner_set_name(struct sp__runner *runner, const char *name)
 /* Before any other handler for the child of a fork: they ask for the number. */
 static void after_fork(void)
 {
+    struct sp__runner *current = sp__current_runner;
     sp__process_number++;
+    number = 0; /* what the thread has not given out yet counts as given out before the fork */
     for (struct sp__runner *runner = current; runner != NULL; runner = runner->outer)
         runner->deferred = (struct sp__list){ NULL, NULL }; /* the sleepers are not here */
     /* relaxed: the child has one thread */

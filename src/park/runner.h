@@ -9,6 +9,7 @@
 #define SP_PARK_RUNNER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <spool/lock.h>
@@ -32,8 +33,9 @@ struct sp__runner {
     struct sp__error_box *raised;        /* what the last sp_raise said, or NULL; see task/ */
     const struct sp__block_hooks *hooks; /* or NULL */
     const void *task;                    /* identity of the task that runs (its future or thread), or NULL */
-    const uint32_t *cancel_word;         /* the state word of that task's future, or NULL */
+    const uint64_t *cancel_word;         /* the state word of that task's future, or NULL */
     const void *pool;                    /* the executor whose worker this is, or NULL */
+    void *worker;                        /* that executor's record of this thread, or NULL */
     void *thread;                  /* its handle, see thread/; NULL: a thread of somebody else's, not asked for yet */
     struct sp__list deferred;      /* sleepers that it has unlinked and will wake, see sp__wake_deferred */
     uintptr_t stack_bottom;        /* lowest address of this stack; 0: not asked for, or unknown */
@@ -44,9 +46,17 @@ struct sp__runner {
 /* Counts forks: a child has another number than its parent. */
 extern uint32_t sp__process_number;
 
+extern SP_TLS_ struct sp__runner *sp__current_runner;
+struct sp__runner *sp__self_first(void);
+
 /* The runner of the calling thread; a thread that the library did not start gets one on first use, and loses it when it
    ends. */
-struct sp__runner *sp__self(void);
+static inline struct sp__runner *sp__self(void)
+{
+    struct sp__runner *current = sp__current_runner;
+    return current != NULL ? current : sp__self_first();
+}
+
 /* Its id: a load for all but the first call of a thread that the library did not start. */
 static inline uint64_t sp__self_id(void)
 {
@@ -77,5 +87,7 @@ void sp__runner_set_name(struct sp__runner *runner, const char *name);
 /* Called in every thread that the library did not start but that called it, when that thread ends.  Set once, by thread/,
    before there is such a thread. */
 extern void (*sp__foreign_thread_ends)(struct sp__runner *runner);
+/* Called last in every thread that has a runner, when it gives it up.  Set once, by future/, before main. */
+extern void (*sp__runner_leaves)(void);
 
 #endif

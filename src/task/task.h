@@ -5,6 +5,7 @@
 #define SP_TASK_TASK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <spool/task.h>
 
@@ -12,13 +13,21 @@
 
 /* Run the task under the current runner, as the task known by `identity` (see sp_runner.task).  On failure *ret_error is
    its error record, the caller's to free; on success it is untouched. */
-sp_status sp__task_run(const sp_task *task, const void *identity, const uint32_t *cancel_word, const void *arg,
+sp_status sp__task_run(const sp_task *task, const void *identity, const uint64_t *cancel_word, const void *arg,
                        void *result, sp_error **ret_error);
 /* Are these two descriptors of the same task?  By name and sizes; see README.md. */
 bool sp__task_same(const sp_task *a, const sp_task *b);
 /* Call drop_arg on the bytes of an argument that the caller keeps as const, through a copy. */
 void sp__task_drop_foreign_arg(const sp_task *task, const void *arg);
-/* Offset, from a suitably aligned block of `before` bytes, of data that anything may be stored in. */
-size_t sp__task_aligned(size_t before);
+/* Where after `offset` bytes of a block an object of `size` bytes may lie: its alignment divides its size. */
+static inline size_t sp__task_place(size_t offset, size_t size)
+{
+    size_t alignment = size & (~size + 1); /* the lowest bit; 0 of 0 */
+    if (alignment > _Alignof(max_align_t))
+        alignment = _Alignof(max_align_t);
+    if (alignment == 0)
+        return offset;
+    return (offset + alignment - 1) & ~(alignment - 1);
+}
 
 #endif

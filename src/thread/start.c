@@ -58,7 +58,8 @@ static void run(void *arg)
 /* One block: handle, argument, result. */
 static sp_thread *new_thread(const struct sp__thread_plan *plan, const sp_task *task, const void *arg)
 {
-    size_t arg_at = sp__task_aligned(sizeof(sp_thread)), result_at = sp__task_aligned(arg_at + task->arg_size);
+    size_t arg_at = sp__task_place(sizeof(sp_thread), task->arg_size);
+    size_t result_at = sp__task_place(arg_at + task->arg_size, task->result_size);
     sp_thread *thread = sp__os_zalloc(result_at + task->result_size);
     if (thread == NULL)
         return NULL;

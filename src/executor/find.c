@@ -1,0 +1,149 @@
+/* Where a worker finds its next task, and where tasks are put.
+
+   SPDX-License-Identifier: MIT */
+#include "executor/pool.h"
+#include "os/os.h"
+
+enum { FAIR = 61 }; /* every so often the inbox comes before the own deque: nobody outside waits for ever */
+
+/* ---- the worker's own deque ---- */
+
+/* Under the lock: one whose worker has ended, or NULL. */
+static struct sp__deque *adopt(struct sp__pool *pool)
+{
+    struct sp__deque *deque = sp__load_relaxed(&pool->deques); /* relaxed: changes under the lock */
+    while (deque != NULL && deque->owned)
+        deque = deque->next;
+    if (deque != NULL)
+        deque->owned = true;
+    return deque;
+}
+
+/* NULL: no memory. */
+static struct sp__deque *get_deque(struct sp__pool *pool)
+{
+    sp_lock_acquire(&pool->lock);
+    struct sp__deque *deque = adopt(pool);
+    sp_lock_release(&pool->lock);
+    if (deque != NULL)
+        return deque;
+    deque = sp__os_zalloc_aligned(_Alignof(struct sp__deque), sizeof *deque);
+    if (deque == NULL)
+        return NULL;
+    deque->owned = true;
+    sp_lock_acquire(&pool->lock);
+    deque->next = sp__load_relaxed(&pool->deques); /* relaxed: as above */
+    /* seq_cst: publishes the deque; before something is put into it, and with it before the look at the crew */
+    sp__store_seq_cst(&pool->deques, deque);
+    sp_lock_release(&pool->lock);
+    return deque;
+}
+
+bool sp__put_own(struct sp__worker *worker, sp_future *future)
+{
+    if (worker->deque == NULL && (worker->deque = get_deque(worker->pool)) == NULL)
+        return false;
+    uint64_t submitted = sp__load_relaxed(&worker->submitted); /* relaxed: our own store */
+    /* relaxed: before the deque publishes the task, so that who has counted its end has seen this */
+    sp__store_relaxed(&worker->submitted, submitted + 1);
+    if (sp__deque_put(worker->deque, future))
+        return true;
+    sp__store_relaxed(&worker->submitted, submitted); /* relaxed: as it was */
+    return false;
+}
+
+bool sp__pool_take_back(struct sp__owner *owner, sp_future *future)
+{
+    struct sp__worker *worker = sp__worker_self(sp__container_of(owner, struct sp__pool, base.owner));
+    if (worker == NULL || worker->deque == NULL || !sp__deque_take_back(worker->deque, future))
+        return false;
+    /* relaxed: the task that waits for it is not done yet, and publishes it with its own end */
+    sp__store_relaxed(&worker->completed, sp__load_relaxed(&worker->completed) + 1);
+    return true;
+}
+
+/* ---- looking ---- */
+
+/* From the deques of others, beginning where something was found last. */
+static sp_future *steal(struct sp__worker *worker)
+{
+    /* seq_cst: after our change of the crew's word; pairs with the store in get_deque */
+    struct sp__deque *first = sp__load_seq_cst(&worker->pool->deques);
+    struct sp__deque *begin = worker->victim != NULL ? worker->victim : first, *at = begin;
+    if (at == NULL)
+        return NULL;
+    do {
+        sp_future *future = sp__deque_take(at);
+        if (future != NULL) {
+            worker->victim = at;
+            return future;
+        }
+        at = at->next != NULL ? at->next : first;
+    } while (at != begin);
+    return NULL;
+}
+
+static sp_future *take_from_inbox(struct sp__pool *pool)
+{
+    sp_future *future = sp__inbox_take(&pool->inbox);
+    /* seq_cst: after the inbox has counted it out; pairs with the count before a submitter looks for room */
+    if (future != NULL && pool->max_pending != 0 && sp__load_seq_cst(&pool->without_room) != 0) {
+        sp_lock_acquire(&pool->lock);
+        sp_condition_notify(&pool->room, 1);
+        sp_lock_release(&pool->lock);
+    }
+    return future;
+}
+
+sp_future *sp__find_task(struct sp__worker *worker)
+{
+    struct sp__pool *pool = worker->pool;
+    sp_future *future = NULL;
+    /* seq_cst: as in steal; pairs with the addition in sp__pool_lend */
+    if (sp__load_seq_cst(&pool->wanted) != 0 && (future = sp__take_awaited(pool)) != NULL)
+        return future;
+    if (++worker->ticks % FAIR == 0 && (future = take_from_inbox(pool)) != NULL)
+        return future;
+    if (worker->deque != NULL && (future = sp__deque_take(worker->deque)) != NULL)
+        return future;
+    if ((future = take_from_inbox(pool)) != NULL)
+        return future;
+    return steal(worker);
+}
+
+bool sp__has_tasks(const struct sp__pool *pool)
+{
+    /* seq_cst: after the caller's change of the crew's word; pairs with the changes before a look at the crew */
+    if (sp__load_seq_cst(&pool->wanted) != 0 || sp__inbox_size(&pool->inbox) > 0)
+        return true;
+    for (const struct sp__deque *at = sp__load_seq_cst(&pool->deques); at != NULL;
+         at = at->next) /* seq_cst: as above */
+        if (sp__deque_has_items(at))
+            return true;
+    return false;
+}
+
+/* Count the members of a chain as done. */
+static void count_done(struct sp__pool *pool, const sp_future *chain)
+{
+    uint64_t count = 0;
+    for (; chain != NULL; chain = chain->next)
+        count++;
+    sp_lock_acquire(&pool->lock);
+    pool->completed += count;
+    sp_condition_notify_all(&pool->quiet);
+    sp_condition_notify_all(&pool->room);
+    sp_lock_release(&pool->lock);
+}
+
+sp_future *sp__take_all(struct sp__pool *pool)
+{
+    sp_future *chain = sp__inbox_take_all(&pool->inbox), *future;
+    for (struct sp__deque *at = sp__load_seq_cst(&pool->deques); at != NULL; at = at->next) /* seq_cst: as in steal */
+        while ((future = sp__deque_take(at)) != NULL) {
+            future->next = chain;
+            chain = future;
+        }
+    count_done(pool, chain);
+    return chain;
+}

@@ -1,0 +1,78 @@
+/* See inbox.h.
+
+   SPDX-License-Identifier: MIT */
+#include "executor/inbox.h"
+
+sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most)
+{
+    future->next = NULL;
+    sp_lock_acquire(&inbox->in.lock);
+    sp_status status = inbox->in.refusal;
+    if (status == SP_OK && most != 0 && sp__inbox_size(inbox) >= most)
+        status = SP_FULL;
+    if (status == SP_OK) {
+        if (inbox->in.first == NULL)
+            inbox->in.first = future;
+        else
+            inbox->in.last->next = future;
+        inbox->in.last = future;
+        /* seq_cst: before the caller looks for workers to call, see crew_protocol.h */
+        sp__add_seq_cst(&inbox->in.put, 1);
+    }
+    sp_lock_release(&inbox->in.lock);
+    return status;
+}
+
+/* Under out.lock: what has arrived. */
+static sp_future *take_over(struct sp__inbox *inbox)
+{
+    sp_lock_acquire(&inbox->in.lock);
+    sp_future *chain = inbox->in.first;
+    inbox->in.first = NULL;
+    sp_lock_release(&inbox->in.lock);
+    return chain;
+}
+
+sp_future *sp__inbox_take(struct sp__inbox *inbox)
+{
+    if (sp__inbox_size(inbox) == 0)
+        return NULL;
+    sp_lock_acquire(&inbox->out.lock);
+    sp_future *future = inbox->out.chain != NULL ? inbox->out.chain : take_over(inbox);
+    if (future != NULL) {
+        inbox->out.chain = future->next;
+        /* seq_cst: before the caller looks for submitters that wait for room */
+        sp__add_seq_cst(&inbox->out.taken, 1);
+    }
+    sp_lock_release(&inbox->out.lock);
+    return future;
+}
+
+sp_future *sp__inbox_take_all(struct sp__inbox *inbox)
+{
+    sp_lock_acquire(&inbox->out.lock);
+    sp_future *first = inbox->out.chain, **end = &first;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = take_over(inbox);
+    inbox->out.chain = NULL;
+    uint64_t count = 0;
+    for (const sp_future *at = first; at != NULL; at = at->next)
+        count++;
+    sp__add_seq_cst(&inbox->out.taken, count); /* seq_cst: as in sp__inbox_take */
+    sp_lock_release(&inbox->out.lock);
+    return first;
+}
+
+void sp__inbox_close(struct sp__inbox *inbox, sp_status refusal)
+{
+    sp_lock_acquire(&inbox->in.lock);
+    if (inbox->in.refusal != SP_BROKEN_POOL)
+        inbox->in.refusal = refusal;
+    sp_lock_release(&inbox->in.lock);
+}
+
+void sp__inbox_after_fork(struct sp__inbox *inbox)
+{
+    *inbox = (struct sp__inbox){ .in = { .refusal = SP_SHUT_DOWN } };
+}

@@ -1,0 +1,50 @@
+/* Where submits from outside arrive: an unbounded queue, linked through the futures, first in, first out.
+
+   Submitters link behind `last` under one lock, workers take from a chain of their own under another; a worker that has used
+   up the chain takes over all that has arrived.  So submitters and workers meet once for many tasks.
+
+   SPDX-License-Identifier: MIT */
+#ifndef SP_EXECUTOR_INBOX_H
+#define SP_EXECUTOR_INBOX_H
+
+#include <spool/lock.h>
+
+#include "future/future.h"
+
+#define SP__APART __attribute__((aligned(64))) /* a cache line of its own */
+
+struct sp__inbox {
+    struct {
+        sp_lock lock;
+        sp_future *first, *last; /* guarded by lock */
+        uint64_t put;            /* atomic, changes under lock: how many came so far */
+        sp_status refusal;       /* guarded by lock: SP_OK, or what submits are told */
+    } in SP__APART;
+    struct {
+        sp_lock lock;
+        sp_future *chain; /* guarded by lock: before all that is in `in` */
+        uint64_t taken;   /* atomic, changes under lock: how many left so far */
+    } out SP__APART;
+};
+
+/* Put the future in, with a reference that is the inbox's then.  SP_FULL: `most` are in there (0: no bound); or the refusal. */
+sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most);
+/* The first, with its reference; NULL: none. */
+sp_future *sp__inbox_take(struct sp__inbox *inbox);
+/* All of them, linked by next. */
+sp_future *sp__inbox_take_all(struct sp__inbox *inbox);
+/* From now on refuse what comes.  The first refusal stays, but for SP_BROKEN_POOL. */
+void sp__inbox_close(struct sp__inbox *inbox, sp_status refusal);
+/* In the child of a fork: empty, and closed. */
+void sp__inbox_after_fork(struct sp__inbox *inbox);
+
+/* How many are in there; exact under in.lock, too high by what is being taken. */
+static inline uint64_t sp__inbox_size(const struct sp__inbox *inbox)
+{
+    /* seq_cst: after the caller's seq_cst change of something else; pairs with the additions in inbox.c.  taken before put,
+       lest the difference be negative */
+    uint64_t taken = sp__load_seq_cst(&inbox->out.taken);
+    return sp__load_seq_cst(&inbox->in.put) - taken;
+}
+
+#endif

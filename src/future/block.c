@@ -1,0 +1,242 @@
+/* Memory of futures.
+
+   A program makes and releases futures by the million, most of them of a few sizes.  So blocks are recycled: each thread
+   keeps some of each size, and gives or takes a batch when it has too many or none; the rest lies in chunks, which go back
+   to the system when they are empty.  README.md, "Memory", says more.
+
+   SPDX-License-Identifier: MIT */
+#include "future/future.h"
+#include "os/fault.h"
+#include "os/os.h"
+#include "park/word_lock.h"
+
+enum {
+    UNIT = 16,
+    LARGEST = 256, /* bytes; larger blocks are the allocator's business */
+    CLASSES = (LARGEST - (int)sizeof(sp_future)) / UNIT + 1,
+    CHUNK = 64 * 1024,
+    CHUNK_SIZE = CHUNK - 2 * UNIT, /* room for what an allocator puts between two: they lie side by side */
+    BATCH = 32,
+    MOST_KEPT = 2 * BATCH, /* of a class, by a thread */
+    CACHE_LINE = 64
+};
+
+struct block {
+    struct block *next;
+};
+
+struct chunk {
+    struct sp__list link; /* guarded by the depot's lock; in `partial` while it has blocks to give */
+    struct block *free;   /* guarded by the depot's lock */
+    uint32_t used;        /* guarded by the depot's lock; blocks that are out */
+    uint32_t carved;      /* guarded by the depot's lock; blocks from here on were never out */
+    uint32_t size, room;  /* set once; of a block in bytes; blocks in all */
+    _Alignas(UNIT) unsigned char bytes[];
+};
+
+/* What all threads share of a class. */
+struct depot {
+    struct sp__word_lock lock;
+    struct sp__list partial; /* guarded by lock; next == NULL until it is first used */
+    struct chunk *empty;     /* guarded by lock; one is kept, the others go */
+} __attribute__((aligned(CACHE_LINE)));
+
+/* What a thread keeps of a class. */
+struct kept {
+    struct block *first;
+    uint32_t count;
+};
+
+static struct depot depots[CLASSES];
+static SP_TLS_ struct kept kept[CLASSES];
+static bool recycles; /* set once, before main */
+
+static struct chunk *chunk_of(struct block *block)
+{
+    return (struct chunk *)((uintptr_t)block & ~(uintptr_t)(CHUNK - 1));
+}
+
+static unsigned class_of(size_t size)
+{
+    return (unsigned)((size - sizeof(sp_future) + UNIT - 1) / UNIT);
+}
+
+/* ---- the depot ---- */
+
+static struct chunk *new_chunk(unsigned class)
+{
+    struct chunk *chunk = sp__os_alloc_aligned(CHUNK, CHUNK_SIZE);
+    if (chunk == NULL)
+        return NULL;
+    uint32_t size = (uint32_t)sizeof(sp_future) + class * UNIT;
+    *chunk = (struct chunk){ .size = size, .room = (uint32_t)(CHUNK_SIZE - sizeof *chunk) / size };
+    return chunk;
+}
+
+/* Under the lock: a block of the chunk, which has one. */
+static struct block *take_from(struct chunk *chunk)
+{
+    struct block *block = chunk->free;
+    if (block != NULL)
+        chunk->free = block->next;
+    else
+        block = (struct block *)(void *)(chunk->bytes + (size_t)chunk->carved++ * chunk->size);
+    chunk->used++;
+    return block;
+}
+
+static bool is_used_up(const struct chunk *chunk)
+{
+    return chunk->free == NULL && chunk->carved == chunk->room;
+}
+
+/* Under the lock: a chunk that has blocks to give, or NULL. */
+static struct chunk *find_partial(struct depot *depot) SP__REQUIRES(depot->lock)
+{
+    if (depot->partial.next == NULL)
+        sp__list_init(&depot->partial);
+    if (!sp__list_empty(&depot->partial))
+        return sp__container_of(depot->partial.next, struct chunk, link);
+    struct chunk *chunk = depot->empty;
+    depot->empty = NULL;
+    if (chunk != NULL)
+        sp__list_append(&depot->partial, &chunk->link);
+    return chunk;
+}
+
+/* Under the lock: take a batch, in the order of addresses.  False: the depot has nothing. */
+static bool fill(struct depot *depot, struct kept *mine) SP__REQUIRES(depot->lock)
+{
+    struct chunk *chunk = find_partial(depot);
+    if (chunk == NULL)
+        return false;
+    struct block **end = &mine->first;
+    for (mine->count = 0; mine->count < BATCH && !is_used_up(chunk); mine->count++) {
+        *end = take_from(chunk);
+        end = &(*end)->next;
+    }
+    *end = NULL;
+    if (is_used_up(chunk))
+        sp__list_remove(&chunk->link);
+    return true;
+}
+
+/* Get a batch, having none.  False: no memory. */
+static bool refill(unsigned class, struct kept *mine)
+{
+    struct depot *depot = &depots[class];
+    struct chunk *fresh = NULL;
+    for (;;) {
+        sp__word_lock_acquire(&depot->lock);
+        if (fresh != NULL) {
+            if (depot->partial.next == NULL)
+                sp__list_init(&depot->partial);
+            sp__list_append(&depot->partial, &fresh->link);
+        }
+        bool filled = fill(depot, mine);
+        sp__word_lock_release(&depot->lock);
+        if (filled)
+            return true;
+        fresh = new_chunk(class); /* without the lock: the allocator may take its time */
+        if (fresh == NULL)
+            return false;
+    }
+}
+
+/* Under the lock: the block comes back.  Returns a chunk that nobody needs any more, or NULL. */
+static struct chunk *put_back(struct depot *depot, struct block *block) SP__REQUIRES(depot->lock)
+{
+    struct chunk *chunk = chunk_of(block);
+    if (is_used_up(chunk))
+        sp__list_append(&depot->partial, &chunk->link);
+    block->next = chunk->free;
+    chunk->free = block;
+    if (--chunk->used > 0)
+        return NULL;
+    sp__list_remove(&chunk->link);
+    struct chunk *surplus = depot->empty;
+    depot->empty = chunk;
+    return surplus;
+}
+
+/* Give blocks back until `left` remain. */
+static void give_back(unsigned class, struct kept *mine, uint32_t left)
+{
+    struct depot *depot = &depots[class];
+    struct block *surplus = NULL; /* chunks, linked by their first word */
+    sp__word_lock_acquire(&depot->lock);
+    while (mine->count > left) {
+        struct block *block = mine->first;
+        mine->first = block->next;
+        mine->count--;
+        struct block *chunk = (struct block *)(void *)put_back(depot, block);
+        if (chunk != NULL) {
+            chunk->next = surplus;
+            surplus = chunk;
+        }
+    }
+    sp__word_lock_release(&depot->lock);
+    for (struct block *next; surplus != NULL; surplus = next) {
+        next = surplus->next;
+        sp__os_free(surplus);
+    }
+}
+
+/* ---- blocks ---- */
+
+void *sp__block_alloc(size_t size)
+{
+    if (size > LARGEST || !recycles)
+        return sp__os_alloc(size);
+    unsigned class = class_of(size);
+    struct kept *mine = &kept[class];
+    if (sp__fault_now() || (mine->first == NULL && !refill(class, mine)))
+        return NULL;
+    struct block *block = mine->first;
+    mine->first = block->next;
+    mine->count--;
+    return block;
+}
+
+void sp__block_free(void *memory, size_t size)
+{
+    if (size > LARGEST || !recycles) {
+        sp__os_free(memory);
+        return;
+    }
+    unsigned class = class_of(size);
+    struct kept *mine = &kept[class];
+    struct block *block = memory;
+    block->next = mine->first;
+    mine->first = block;
+    if (++mine->count >= MOST_KEPT)
+        give_back(class, mine, BATCH);
+}
+
+/* The calling thread ends. */
+static void give_all_back(void)
+{
+    for (unsigned class = 0; class < CLASSES; class ++)
+        if (kept[class].count > 0)
+            give_back(class, &kept[class], 0);
+}
+
+/* Around a fork the depots are at rest, so that the child finds them whole.  What the other threads kept is lost to it. */
+static void before_fork(void) SP__UNCHECKED
+{
+    for (unsigned class = 0; class < CLASSES; class ++)
+        sp__word_lock_acquire(&depots[class].lock);
+}
+
+static void after_fork(void) SP__UNCHECKED
+{
+    for (unsigned class = 0; class < CLASSES; class ++)
+        sp__word_lock_release(&depots[class].lock);
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+    /* Refused only for want of memory before main: then nothing is recycled. */
+    recycles = sp__os_recycles() && sp__os_around_fork(before_fork, after_fork) == 0;
+    sp__runner_leaves = give_all_back;
+}
