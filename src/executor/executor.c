@@ -59,39 +59,30 @@ bool sp__executor_is_own(const sp_executor *executor)
     return sp__self()->pool == &executor->owner;
 }
 
-/* The future of a submit that was not accepted. */
-static void reject(sp_future *future, sp_status status, sp_error *error)
+/* A submit was not accepted: the future has failed, and only the caller's reference is left. */
+static void reject(sp_executor *executor, sp_future *future, sp_status status)
 {
-    if (error == NULL) {
-        const sp_task *task = future->task;
-        error = sp__error_new(status, task->name, task->file != NULL ? task->file : "?", 0, sp_status_text(status));
-    }
-    (void)sp__future_fail(future, status, error);
-}
-
-/* A future, accepted or failed already; NULL when there is no memory, and the argument is dropped. */
-static sp_future *submit(sp_executor *executor, const sp_task *task, const void *arg, sp_status *ret_status)
-{
-    sp_future *future = sp__future_create(task, arg, executor != NULL ? &executor->owner : NULL, 2);
-    if (future == NULL) {
-        sp__task_drop_foreign_arg(task, arg);
-        *ret_status = SP_MEMORY_ERROR;
-        return NULL;
-    }
+    const sp_task *task = future->task;
     sp_error *error = NULL;
-    *ret_status = executor != NULL ? executor->ops->enqueue(executor, future, &error) : SP_MEMORY_ERROR;
-    if (*ret_status != SP_OK) {
-        reject(future, *ret_status, error);
-        sp_future_release(future); /* the executor's reference */
-    }
-    return future;
+    if (executor != NULL && executor->ops->explain != NULL)
+        error = executor->ops->explain(executor, status, task);
+    if (error == NULL)
+        error = sp__error_new(status, task->name, task->file != NULL ? task->file : "?", 0, sp_status_text(status));
+    (void)sp__future_fail(future, status, error);
+    sp_future_release(future); /* what would have been the executor's reference */
 }
 
 sp_future *sp_executor_submit(sp_executor *executor, const sp_task *task, const void *arg)
 {
-    sp_status status;
-    sp_future *future = submit(executor, task, arg, &status);
-    return future != NULL ? future : &sp__future_no_memory;
+    sp_future *future = sp__future_create(task, arg, executor != NULL ? &executor->owner : NULL, 2);
+    if (future == NULL) {
+        sp__task_drop_foreign_arg(task, arg);
+        return &sp__future_no_memory;
+    }
+    sp_status status = executor != NULL ? executor->ops->enqueue(executor, future) : SP_MEMORY_ERROR;
+    if (status != SP_OK)
+        reject(executor, future, status);
+    return future;
 }
 
 /* Did it fail without having been run? */
@@ -103,9 +94,9 @@ static bool was_refused(const sp_future *future)
 
 sp_status sp_executor_post(sp_executor *executor, const sp_task *task, const void *arg)
 {
-    sp_status status;
-    sp_future *future = submit(executor, task, arg, &status);
-    if (future != NULL && was_refused(future)) {
+    sp_future *future = sp_executor_submit(executor, task, arg);
+    sp_status status = SP_OK;
+    if (was_refused(future)) {
         status = future->status;
         sp__future_mark_seen(future); /* the caller is told here */
     }

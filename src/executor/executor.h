@@ -12,10 +12,11 @@
 #include "thread/thread.h"
 
 struct sp__executor_ops {
-    /* Accept the future with a reference of the caller's, or say why not; then the reference stays the caller's, and
-       *ret_error may be set to an error record that explains, the caller's to free.  An accepted future may have failed
-       already, when no worker can be started. */
-    sp_status (*enqueue)(sp_executor *executor, sp_future *future, sp_error **ret_error);
+    /* Accept the future with a reference of the caller's, or say why not; then the reference stays the caller's.  An accepted
+       future may have failed already, when no worker can be started. */
+    sp_status (*enqueue)(sp_executor *executor, sp_future *future);
+    /* More about a refusal, for the future that it is told through; NULL: there is no more.  Optional. */
+    sp_error *(*explain)(sp_executor *executor, sp_status status, const sp_task *task);
     /* SP_DEADLOCK from a task of its own; SP_TIMEOUT when the deadline passed. */
     sp_status (*shutdown)(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline);
     bool (*wait_idle)(sp_executor *executor, int64_t deadline);

@@ -52,9 +52,9 @@ bool sp__put_own(struct sp__worker *worker, sp_future *future)
     return false;
 }
 
-bool sp__pool_take_back(struct sp__owner *owner, sp_future *future)
+bool sp__pool_take_back(void *self, sp_future *future)
 {
-    struct sp__worker *worker = sp__worker_self(sp__container_of(owner, struct sp__pool, base.owner));
+    struct sp__worker *worker = self;
     if (worker == NULL || worker->deque == NULL || !sp__deque_take_back(worker->deque, future))
         return false;
     /* relaxed: the task that waits for it is not done yet, and publishes it with its own end */

@@ -33,11 +33,13 @@ void sp__pool_fail_all(sp_future *chain, sp_status status, const sp_error *cause
     }
 }
 
-static sp_error *copy_of_reason(const struct sp__pool *pool, const sp_task *task)
+static sp_error *explain(sp_executor *executor, sp_status status, const sp_task *task)
 {
     char text[512];
-    const sp_error *why = pool->why_broken;
-    snprintf(text, sizeof text, "the pool is broken, its initializer failed: %s", why->message);
+    if (status != SP_BROKEN_POOL)
+        return NULL;
+    const sp_error *why = sp__pool_of(executor)->why_broken; /* set for good before anybody is told of it */
+    snprintf(text, sizeof text, SP__BROKEN_TEXT ": %s", why->message);
     return sp__error_new(SP_BROKEN_POOL, task->name, why->file, why->line, text);
 }
 
@@ -91,16 +93,13 @@ static void give_up_queue(struct sp__pool *pool, int error)
     sp__pool_fail_all(sp__take_all(pool), SP_OS_ERROR, NULL, message);
 }
 
-static sp_status enqueue(sp_executor *executor, sp_future *future, sp_error **ret_error)
+static sp_status enqueue(sp_executor *executor, sp_future *future)
 {
     struct sp__pool *pool = sp__pool_of(executor);
     sp_status status = put(pool, future);
-    if (status != SP_OK) {
-        if (status == SP_BROKEN_POOL)
-            *ret_error = copy_of_reason(pool, future->task);
+    if (status != SP_OK)
         return status;
-    }
-    int error = sp__call_worker(pool);
+    int error = sp__see_to_it(pool);
     if (error != 0)
         give_up_queue(pool,
                       error); /* ours among them, unless somebody runs or cancels it: it has its end in any case */
@@ -117,6 +116,7 @@ static void stats(sp_executor *executor, sp_executor_statistics *ret_stats)
 }
 
 static const struct sp__executor_ops ops = { .enqueue = enqueue,
+                                             .explain = explain,
                                              .shutdown = sp__pool_shutdown,
                                              .wait_idle = sp__pool_wait_idle,
                                              .stats = stats,

@@ -93,12 +93,17 @@ bool sp__put_own(struct sp__worker *worker, sp_future *future);
 /* Everything that is queued, linked by next, with the references; counted as done. */
 sp_future *sp__take_all(struct sp__pool *pool);
 /* The calling worker takes this future back from its own deque, where it lies last.  False: it does not. */
-bool sp__pool_take_back(struct sp__owner *owner, sp_future *future);
+bool sp__pool_take_back(void *worker, sp_future *future);
 
 /* ---- crew.c ---- */
 /* Something was queued, or a permit is free: call a worker if one need be.  An errno value: one had to be started, and could
    not. */
 int sp__call_worker(struct sp__pool *pool);
+/* The usual answer without a call: all permits are in use. */
+static inline int sp__see_to_it(struct sp__pool *pool)
+{
+    return sp__crew_awake(sp__crew_look(&pool->crew)) >= pool->max_workers ? 0 : sp__call_worker(pool);
+}
 /* Sleep until called.  False: it is to end, and is counted in `workers` no more. */
 bool sp__lie_down(struct sp__worker *worker);
 /* Under the lock: wake the sleepers, to end. */

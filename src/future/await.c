@@ -103,25 +103,25 @@ sp_status sp__await_asleep(sp_future *future, int64_t deadline)
     return sleep_for(future, deadline);
 }
 
-static bool is_of_own_pool(const sp_future *future)
+static bool is_of_pool(const sp_future *future, const struct sp__runner *self)
 {
-    return future->owner != NULL && sp__self()->pool == future->owner;
+    return future->owner != NULL && self->pool == future->owner;
 }
 
-static bool has_stack(void)
+static bool has_stack(struct sp__runner *self)
 {
-    struct sp__runner *self = sp__self();
     if (self->stack_bottom == 0)
         self->stack_bottom = sp__os_stack_bottom();
     uintptr_t bottom = self->stack_bottom, here = (uintptr_t)__builtin_frame_address(0);
     return bottom != 0 && here > bottom && here - bottom >= STACK_TO_HELP;
 }
 
-bool sp__help(sp_future *future)
+/* pre: the caller is a worker of the future's pool. */
+static bool help(sp_future *future, struct sp__runner *self)
 {
-    if (!is_of_own_pool(future) || sp__future_phase(future) != SP__PENDING || !has_stack())
+    if (sp__future_phase(future) != SP__PENDING || !has_stack(self))
         return false;
-    bool drop = future->owner->take_back(future->owner, future);
+    bool drop = future->owner->take_back(self->worker, future);
     if (!sp__future_claim(future)) {
         if (drop)
             sp_future_release(future);
@@ -134,15 +134,22 @@ bool sp__help(sp_future *future)
     return true;
 }
 
+bool sp__help(sp_future *future)
+{
+    struct sp__runner *self = sp__self();
+    return is_of_pool(future, self) && help(future, self);
+}
+
 struct sp__owner *sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n)
 {
+    const struct sp__runner *self = sp__self();
     bool concerned = false;
     for (size_t i = 0; i < n && !concerned; i++)
-        concerned = is_of_own_pool(futures[i]) && !sp__future_is_done(futures[i]);
+        concerned = is_of_pool(futures[i], self) && !sp__future_is_done(futures[i]);
     if (!concerned)
         return NULL;
     *loan = (struct sp__loan){ .awaited = futures, .n = n };
-    struct sp__owner *owner = (struct sp__owner *)(uintptr_t)sp__self()->pool;
+    struct sp__owner *owner = (struct sp__owner *)(uintptr_t)self->pool;
     return owner->lend(owner, loan) ? owner : NULL;
 }
 
@@ -156,10 +163,10 @@ static bool glance_until_done(const sp_future *future)
 }
 
 /* A worker of the future's pool waits. */
-static sp_status await_own(sp_future *future, int64_t deadline)
+static sp_status await_own(sp_future *future, int64_t deadline, struct sp__runner *self)
 {
     sp_status status;
-    if (deadline == SP__NEVER && sp__help(future))
+    if (deadline == SP__NEVER && help(future, self))
         return SP_OK;
     if (answers_at_once(future, deadline, &status))
         return status;
@@ -177,10 +184,11 @@ static sp_status await_own(sp_future *future, int64_t deadline)
 sp_status sp__await(sp_future *future, int64_t deadline)
 {
     sp_status status;
+    struct sp__runner *self = sp__self();
     if (sp__future_is_done(future))
         return SP_OK;
-    if (is_of_own_pool(future))
-        return await_own(future, deadline);
+    if (is_of_pool(future, self))
+        return await_own(future, deadline, self);
     if (answers_at_once(future, deadline, &status))
         return status;
     return spin_until_done(future) ? SP_OK : sleep_for(future, deadline);

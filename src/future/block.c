@@ -11,9 +11,8 @@
 #include "park/word_lock.h"
 
 enum {
-    UNIT = 16,
-    LARGEST = 256, /* bytes; larger blocks are the allocator's business */
-    CLASSES = (LARGEST - (int)sizeof(sp_future)) / UNIT + 1,
+    CLASSES = SP__BLOCK_CLASSES,
+    UNIT = SP__BLOCK_UNIT,
     CHUNK = 64 * 1024,
     CHUNK_SIZE = CHUNK - 2 * UNIT, /* room for what an allocator puts between two: they lie side by side */
     BATCH = 32,
@@ -21,16 +20,12 @@ enum {
     CACHE_LINE = 64
 };
 
-struct block {
-    struct block *next;
-};
-
 struct chunk {
-    struct sp__list link; /* guarded by the depot's lock; in `partial` while it has blocks to give */
-    struct block *free;   /* guarded by the depot's lock */
-    uint32_t used;        /* guarded by the depot's lock; blocks that are out */
-    uint32_t carved;      /* guarded by the depot's lock; blocks from here on were never out */
-    uint32_t size, room;  /* set once; of a block in bytes; blocks in all */
+    struct sp__list link;   /* guarded by the depot's lock; in `partial` while it has blocks to give */
+    struct sp__block *free; /* guarded by the depot's lock */
+    uint32_t used;          /* guarded by the depot's lock; blocks that are out */
+    uint32_t carved;        /* guarded by the depot's lock; blocks from here on were never out */
+    uint32_t size, room;    /* set once; of a block in bytes; blocks in all */
     _Alignas(UNIT) unsigned char bytes[];
 };
 
@@ -41,46 +36,35 @@ struct depot {
     struct chunk *empty;     /* guarded by lock; one is kept, the others go */
 } __attribute__((aligned(CACHE_LINE)));
 
-/* What a thread keeps of a class. */
-struct kept {
-    struct block *first;
-    uint32_t count;
-};
-
 static struct depot depots[CLASSES];
-static SP_TLS_ struct kept kept[CLASSES];
+SP_TLS_ struct sp__kept sp__kept[CLASSES];
 static bool recycles; /* set once, before main */
 
-static struct chunk *chunk_of(struct block *block)
+static struct chunk *chunk_of(struct sp__block *block)
 {
     return (struct chunk *)((uintptr_t)block & ~(uintptr_t)(CHUNK - 1));
 }
 
-static unsigned class_of(size_t size)
-{
-    return (unsigned)((size - sizeof(sp_future) + UNIT - 1) / UNIT);
-}
-
 /* ---- the depot ---- */
 
-static struct chunk *new_chunk(unsigned class)
+static struct chunk *new_chunk(size_t class)
 {
     struct chunk *chunk = sp__os_alloc_aligned(CHUNK, CHUNK_SIZE);
     if (chunk == NULL)
         return NULL;
-    uint32_t size = (uint32_t)sizeof(sp_future) + class * UNIT;
+    uint32_t size = (uint32_t)(sizeof(sp_future) + class * UNIT);
     *chunk = (struct chunk){ .size = size, .room = (uint32_t)(CHUNK_SIZE - sizeof *chunk) / size };
     return chunk;
 }
 
 /* Under the lock: a block of the chunk, which has one. */
-static struct block *take_from(struct chunk *chunk)
+static struct sp__block *take_from(struct chunk *chunk)
 {
-    struct block *block = chunk->free;
+    struct sp__block *block = chunk->free;
     if (block != NULL)
         chunk->free = block->next;
     else
-        block = (struct block *)(void *)(chunk->bytes + (size_t)chunk->carved++ * chunk->size);
+        block = (struct sp__block *)(void *)(chunk->bytes + (size_t)chunk->carved++ * chunk->size);
     chunk->used++;
     return block;
 }
@@ -105,24 +89,26 @@ static struct chunk *find_partial(struct depot *depot) SP__REQUIRES(depot->lock)
 }
 
 /* Under the lock: take a batch, in the order of addresses.  False: the depot has nothing. */
-static bool fill(struct depot *depot, struct kept *mine) SP__REQUIRES(depot->lock)
+static bool fill(struct depot *depot, struct sp__kept *mine) SP__REQUIRES(depot->lock)
 {
     struct chunk *chunk = find_partial(depot);
     if (chunk == NULL)
         return false;
-    struct block **end = &mine->first;
-    for (mine->count = 0; mine->count < BATCH && !is_used_up(chunk); mine->count++) {
+    struct sp__block **end = &mine->first;
+    uint32_t count = 0;
+    for (; count < BATCH && !is_used_up(chunk); count++) {
         *end = take_from(chunk);
         end = &(*end)->next;
     }
     *end = NULL;
+    mine->room = MOST_KEPT - count;
     if (is_used_up(chunk))
         sp__list_remove(&chunk->link);
     return true;
 }
 
 /* Get a batch, having none.  False: no memory. */
-static bool refill(unsigned class, struct kept *mine)
+static bool refill(size_t class, struct sp__kept *mine)
 {
     struct depot *depot = &depots[class];
     struct chunk *fresh = NULL;
@@ -144,7 +130,7 @@ static bool refill(unsigned class, struct kept *mine)
 }
 
 /* Under the lock: the block comes back.  Returns a chunk that nobody needs any more, or NULL. */
-static struct chunk *put_back(struct depot *depot, struct block *block) SP__REQUIRES(depot->lock)
+static struct chunk *put_back(struct depot *depot, struct sp__block *block) SP__REQUIRES(depot->lock)
 {
     struct chunk *chunk = chunk_of(block);
     if (is_used_up(chunk))
@@ -159,24 +145,23 @@ static struct chunk *put_back(struct depot *depot, struct block *block) SP__REQU
     return surplus;
 }
 
-/* Give blocks back until `left` remain. */
-static void give_back(unsigned class, struct kept *mine, uint32_t left)
+/* Give back until there is so much room. */
+static void give_back(size_t class, struct sp__kept *mine, uint32_t room)
 {
     struct depot *depot = &depots[class];
-    struct block *surplus = NULL; /* chunks, linked by their first word */
+    struct sp__block *surplus = NULL; /* chunks, linked by their first word */
     sp__word_lock_acquire(&depot->lock);
-    while (mine->count > left) {
-        struct block *block = mine->first;
+    for (; mine->room < room; mine->room++) {
+        struct sp__block *block = mine->first;
         mine->first = block->next;
-        mine->count--;
-        struct block *chunk = (struct block *)(void *)put_back(depot, block);
+        struct sp__block *chunk = (struct sp__block *)(void *)put_back(depot, block);
         if (chunk != NULL) {
             chunk->next = surplus;
             surplus = chunk;
         }
     }
     sp__word_lock_release(&depot->lock);
-    for (struct block *next; surplus != NULL; surplus = next) {
+    for (struct sp__block *next; surplus != NULL; surplus = next) {
         next = surplus->next;
         sp__os_free(surplus);
     }
@@ -184,41 +169,43 @@ static void give_back(unsigned class, struct kept *mine, uint32_t left)
 
 /* ---- blocks ---- */
 
-void *sp__block_alloc(size_t size)
+void *sp__block_alloc_slow(size_t size)
 {
-    if (size > LARGEST || !recycles)
+    if (size > SP__BLOCK_LARGEST || !recycles)
         return sp__os_alloc(size);
-    unsigned class = class_of(size);
-    struct kept *mine = &kept[class];
-    if (sp__fault_now() || (mine->first == NULL && !refill(class, mine)))
+    size_t class = sp__block_class(size);
+    struct sp__kept *mine = &sp__kept[class];
+    if (sp__fault_now() || !refill(class, mine))
         return NULL;
-    struct block *block = mine->first;
+    struct sp__block *block = mine->first;
     mine->first = block->next;
-    mine->count--;
+    mine->room++;
     return block;
 }
 
-void sp__block_free(void *memory, size_t size)
+void sp__block_free_slow(void *memory, size_t size)
 {
-    if (size > LARGEST || !recycles) {
+    if (size > SP__BLOCK_LARGEST || !recycles) {
         sp__os_free(memory);
         return;
     }
-    unsigned class = class_of(size);
-    struct kept *mine = &kept[class];
-    struct block *block = memory;
-    block->next = mine->first;
-    mine->first = block;
-    if (++mine->count >= MOST_KEPT)
+    size_t class = sp__block_class(size);
+    struct sp__kept *mine = &sp__kept[class];
+    if (mine->first == NULL)
+        mine->room = MOST_KEPT; /* the thread's first */
+    else
         give_back(class, mine, BATCH);
+    sp__block_free(memory, size);
 }
 
 /* The calling thread ends. */
 static void give_all_back(void)
 {
-    for (unsigned class = 0; class < CLASSES; class ++)
-        if (kept[class].count > 0)
-            give_back(class, &kept[class], 0);
+    for (size_t class = 0; class < CLASSES; class ++) {
+        if (sp__kept[class].first != NULL)
+            give_back(class, &sp__kept[class], MOST_KEPT);
+        sp__kept[class].room = 0;
+    }
 }
 
 /* Around a fork the depots are at rest, so that the child finds them whole.  What the other threads kept is lost to it. */

@@ -10,6 +10,7 @@
 
 #include "base/atomic.h"
 #include "base/list.h"
+#include "os/fault.h"
 #include "park/deadline.h"
 #include "park/runner.h"
 #include "task/task.h"
@@ -29,9 +30,9 @@ struct sp__owner {
        False: there is none to be had. */
     bool (*lend)(struct sp__owner *owner, struct sp__loan *loan);
     void (*give_back)(struct sp__owner *owner, struct sp__loan *loan);
-    /* The calling worker is about to run this queued future itself: take it off the queue if that is easy.  True: the
-       queue's reference is the caller's now. */
-    bool (*take_back)(struct sp__owner *owner, sp_future *future);
+    /* The calling worker (its sp__runner.worker) is about to run this queued future itself: take it off the queue if that is
+       easy.  True: the queue's reference is the caller's now. */
+    bool (*take_back)(void *worker, sp_future *future);
 };
 
 /* A block: this, the argument, the result.  One cache line on 64 bits. */
@@ -76,9 +77,55 @@ static inline bool sp__future_is_lost(const sp_future *future)
 }
 
 /* ---- block.c ---- */
-/* Memory of futures, recycled.  NULL: there is none. */
-void *sp__block_alloc(size_t size);
-void sp__block_free(void *block, size_t size);
+/* Memory of futures, recycled; README.md, "Memory". */
+#define SP__BLOCK_UNIT 16u
+#define SP__BLOCK_LARGEST 256u
+#define SP__BLOCK_CLASSES ((SP__BLOCK_LARGEST - sizeof(sp_future)) / SP__BLOCK_UNIT + 1)
+struct sp__block {
+    struct sp__block *next;
+};
+/* What the thread keeps of each class.  At first no room, so that the first release is a slow one. */
+struct sp__kept {
+    struct sp__block *first;
+    uint32_t room; /* so many more may be kept */
+};
+extern SP_TLS_ struct sp__kept sp__kept[SP__BLOCK_CLASSES];
+void *sp__block_alloc_slow(size_t size);
+void sp__block_free_slow(void *memory, size_t size);
+
+static inline size_t sp__block_class(size_t size)
+{
+    return (size - sizeof(sp_future) + SP__BLOCK_UNIT - 1) / SP__BLOCK_UNIT;
+}
+
+/* NULL: no memory. */
+static inline void *sp__block_alloc(size_t size)
+{
+    if (size > SP__BLOCK_LARGEST)
+        return sp__block_alloc_slow(size);
+    struct sp__kept *kept = &sp__kept[sp__block_class(size)];
+    struct sp__block *block = kept->first;
+    if (block == NULL)
+        return sp__block_alloc_slow(size);
+    if (sp__fault_now())
+        return NULL;
+    kept->first = block->next;
+    kept->room++;
+    return block;
+}
+
+static inline void sp__block_free(void *memory, size_t size)
+{
+    struct sp__kept *kept = size <= SP__BLOCK_LARGEST ? &sp__kept[sp__block_class(size)] : NULL;
+    if (kept == NULL || kept->room == 0) {
+        sp__block_free_slow(memory, size);
+        return;
+    }
+    struct sp__block *block = memory;
+    block->next = kept->first;
+    kept->first = block;
+    kept->room--;
+}
 
 /* ---- state.c ---- */
 /* The immortal future of a submit for which there was no memory. */

@@ -1,29 +1,34 @@
 /* Questions to a future.
 
    SPDX-License-Identifier: MIT */
-#include <string.h>
-
 #include "future/future.h"
+
+/* pre: it is done. */
+static sp_status take_result(sp_future *future, void *ret_value)
+{
+    if (sp__future_phase(future) == SP__FINISHED) {
+        if (ret_value != NULL)
+            sp__task_copy(ret_value, sp__future_result_bytes(future), future->task->result_size);
+        return SP_OK;
+    }
+    sp__future_mark_seen(future);
+    return sp__future_status(future);
+}
 
 sp_status sp_future_result(sp_future *future, void *ret_value, size_t size, double timeout)
 {
     if (future == NULL)
         return SP_VALUE_ERROR;
-    if (future == &sp__future_no_memory)
-        return SP_MEMORY_ERROR;
     if (ret_value != NULL && size != future->task->result_size)
-        return SP_TYPE_ERROR;
+        return future == &sp__future_no_memory ? SP_MEMORY_ERROR : SP_TYPE_ERROR;
     if (sp__is_nan(timeout))
         return SP_VALUE_ERROR;
-    sp_status status = sp__await(future, sp__deadline(timeout));
-    if (status != SP_OK)
-        return status;
-    status = sp__future_status(future);
-    if (status != SP_OK)
-        sp__future_mark_seen(future);
-    else if (ret_value != NULL)
-        memcpy(ret_value, sp__future_result_bytes(future), size);
-    return status;
+    if (!sp__future_is_done(future)) {
+        sp_status status = sp__await(future, sp__deadline(timeout));
+        if (status != SP_OK)
+            return status;
+    }
+    return take_result(future, ret_value);
 }
 
 sp_status sp_future_result_of(sp_future *future, const sp_task *task, void *ret_value, double timeout)

@@ -21,14 +21,24 @@ static size_t block_size(const sp_task *task)
     return sp__task_place(sizeof(sp_future) + task->arg_size, task->result_size) + task->result_size;
 }
 
+/* The place of a result: drop_result may meet a task that never ran, and a task may leave its result alone. */
+static void clear(void *result, size_t size)
+{
+    static const uint64_t zero;
+    if (size <= sizeof zero)
+        sp__task_copy(result, &zero, size);
+    else
+        memset(result, 0, size);
+}
+
 sp_future *sp__future_create(const sp_task *task, const void *arg, struct sp__owner *owner, unsigned refs)
 {
     sp_future *future = sp__block_alloc(block_size(task));
     if (future == NULL)
         return NULL;
     *future = (sp_future){ .word = refs * SP__FUTURE_REF, .task = task, .owner = owner, .process = sp__process_number };
-    memcpy(sp__future_arg_bytes(future), arg, task->arg_size);
-    memset(sp__future_result_bytes(future), 0, task->result_size); /* drop_result may meet a task that never ran */
+    sp__task_copy(sp__future_arg_bytes(future), arg, task->arg_size);
+    clear(sp__future_result_bytes(future), task->result_size);
     return future;
 }
 

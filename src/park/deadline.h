@@ -14,8 +14,13 @@
 
 #define SP__PASSED INT64_C(0)
 
-/* SP_NOWAIT, negative numbers and NaN are SP__PASSED; SP_FOREVER and all that int64 cannot hold is SP__NEVER. */
-int64_t sp__deadline(double seconds);
+/* Of less than what int64 nanoseconds hold. */
+int64_t sp__deadline_of(double seconds);
+/* SP_NOWAIT, negative numbers and NaN are SP__PASSED; SP_FOREVER and all that int64 cannot hold, 292 years, is SP__NEVER. */
+static inline int64_t sp__deadline(double seconds)
+{
+    return seconds >= 9.2e9 ? SP__NEVER : sp__deadline_of(seconds);
+}
 bool sp__deadline_passed(int64_t deadline);
 
 /* Written so that -ffast-math cannot remove it. */

@@ -26,16 +26,23 @@ static _Thread_local struct sp__runner foreign; /* of a thread that the library 
    meet at a counter. */
 static uint64_t fresh_id(bool of_thread)
 {
-    if (number % NUMBERS_AT_A_TIME == 0)
-        /* relaxed: see last_number */
-        number = sp__add_relaxed(&last_number, NUMBERS_AT_A_TIME) + 1;
-    return number++ * 2 + (of_thread ? 1 : 0);
+    uint64_t next = number;
+    if (next % NUMBERS_AT_A_TIME == 0)
+        next = sp__add_relaxed(&last_number, NUMBERS_AT_A_TIME) + 1; /* relaxed: see last_number */
+    number = next + 1;
+    return next * 2 + (of_thread ? 1 : 0);
 }
 
 static void set_current(struct sp__runner *runner)
 {
     sp__current_runner = runner;
-    sp_self_id_ = runner != NULL ? runner->id : 0;
+    sp_self_id_ = runner->id;
+}
+
+static void set_none(void)
+{
+    sp__current_runner = NULL;
+    sp_self_id_ = 0;
 }
 
 void sp__runner_init(struct sp__runner *runner, const char *name)
@@ -57,7 +64,7 @@ void sp__runner_adopt(struct sp__runner *runner)
 void sp__runner_leave(void)
 {
     sp__graph_remove(sp__current_runner);
-    set_current(NULL);
+    set_none();
     if (sp__runner_leaves != NULL)
         sp__runner_leaves();
 }
@@ -86,17 +93,24 @@ struct sp__runner *sp__self_first(void)
     return sp__current_runner;
 }
 
+/* Field by field: this is done for every task that a waiting task runs, and a struct as a whole is slower. */
 void sp__runner_push(struct sp__runner *runner, const char *name)
 {
     struct sp__runner *outer = sp__self();
-    *runner = (struct sp__runner){ .id = fresh_id(false),
-                                   .name = name,
-                                   .outer = outer,
-                                   .hooks = outer->hooks,
-                                   .pool = outer->pool,
-                                   .worker = outer->worker,
-                                   .thread = outer->thread,
-                                   .stack_bottom = outer->stack_bottom };
+    runner->id = fresh_id(false);
+    runner->name = name;
+    runner->outer = outer;
+    runner->raised = NULL;
+    runner->hooks = outer->hooks;
+    runner->task = NULL;
+    runner->cancel_word = NULL;
+    runner->pool = outer->pool;
+    runner->worker = outer->worker;
+    runner->thread = outer->thread;
+    runner->deferred.next = runner->deferred.prev = NULL;
+    runner->stack_bottom = outer->stack_bottom;
+    runner->next_alive = NULL;
+    runner->edge = NULL;
     set_current(runner);
 }
 

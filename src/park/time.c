@@ -6,12 +6,10 @@
 #include "park/deadline.h"
 #include "park/park.h"
 
-int64_t sp__deadline(double seconds)
+int64_t sp__deadline_of(double seconds)
 {
     if (sp__is_nan(seconds) || seconds <= 0)
         return SP__PASSED;
-    if (seconds >= 9.2e9) /* more than int64 nanoseconds hold: 292 years */
-        return SP__NEVER;
     double nanoseconds = seconds * 1e9;
     int64_t whole = (int64_t)nanoseconds, now = sp__os_now();
     if ((double)whole < nanoseconds)

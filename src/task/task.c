@@ -7,27 +7,8 @@
 #include <string.h>
 
 #include "os/os.h"
-#include "park/runner.h"
 
 _Static_assert(sizeof(sp_task) == 80 || sizeof(void *) != 8, "programs are compiled against sp_task");
-
-sp_status sp__task_run(const sp_task *task, const void *identity, const uint64_t *cancel_word, const void *arg,
-                       void *result, sp_error **ret_error)
-{
-    struct sp__runner *self = sp__self();
-    const void *task_before = self->task; /* a worker is a task itself: that of its thread */
-    const uint64_t *cancel_word_before = self->cancel_word;
-    self->task = identity;
-    self->cancel_word = cancel_word;
-    sp_status status = task->run(arg, result);
-    if (status != SP_OK)
-        *ret_error = sp__error_take_raised(status, task->name, task->file != NULL ? task->file : "?");
-    else if (self->raised != NULL)
-        sp__error_drop_raised();
-    self->task = task_before;
-    self->cancel_word = cancel_word_before;
-    return status;
-}
 
 bool sp__task_same(const sp_task *a, const sp_task *b)
 {

@@ -6,19 +6,49 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include <spool/task.h>
 
+#include "park/runner.h"
 #include "task/error.h"
 
-/* Run the task under the current runner, as the task known by `identity` (see sp_runner.task).  On failure *ret_error is
+/* Run the task under the current runner, as the task known by `identity` (see sp__runner.task).  On failure *ret_error is
    its error record, the caller's to free; on success it is untouched. */
-sp_status sp__task_run(const sp_task *task, const void *identity, const uint64_t *cancel_word, const void *arg,
-                       void *result, sp_error **ret_error);
+static inline sp_status sp__task_run(const sp_task *task, const void *identity, const uint64_t *cancel_word,
+                                     const void *arg, void *result, sp_error **ret_error)
+{
+    struct sp__runner *self = sp__self();
+    const void *task_before = self->task; /* a worker is a task itself: that of its thread */
+    const uint64_t *cancel_word_before = self->cancel_word;
+    self->task = identity;
+    self->cancel_word = cancel_word;
+    sp_status status = task->run(arg, result);
+    if (status != SP_OK)
+        *ret_error = sp__error_take_raised(status, task->name, task->file != NULL ? task->file : "?");
+    else if (self->raised != NULL)
+        sp__error_drop_raised();
+    self->task = task_before;
+    self->cancel_word = cancel_word_before;
+    return status;
+}
+
 /* Are these two descriptors of the same task?  By name and sizes; see README.md. */
 bool sp__task_same(const sp_task *a, const sp_task *b);
 /* Call drop_arg on the bytes of an argument that the caller keeps as const, through a copy. */
 void sp__task_drop_foreign_arg(const sp_task *task, const void *arg);
+/* Copy an argument or a result: most are a word or two. */
+static inline void sp__task_copy(void *to, const void *from, size_t size)
+{
+    if (size == sizeof(uint64_t))
+        memcpy(to, from, sizeof(uint64_t));
+    else if (size == sizeof(uint32_t))
+        memcpy(to, from, sizeof(uint32_t));
+    else
+        memcpy(to, from, size);
+}
+
 /* Where after `offset` bytes of a block an object of `size` bytes may lie: its alignment divides its size. */
 static inline size_t sp__task_place(size_t offset, size_t size)
 {
