@@ -85,5 +85,14 @@ SP_API void sp_set_unseen_error_hook(void (*hook)(const sp_error *error, void *c
    The default writes the report to standard error.  Whatever the hook does, abort() follows. */
 SP_API void sp_set_deadlock_hook(void (*hook)(const char *report, void *context), void *context);
 
+/* Be told that a thread pool makes no progress: for a second every task that it may run at a time has slept in a wait of this
+   library (for a lock, a queue, an event, another pool's future; not in sp_sleep), and others are queued which perhaps ought
+   to end these waits.  The report is one line that names the pool, the tasks that wait and the one that is next.
+
+   Once, until one of the waits ends.  The default writes the report to standard error; the pool waits on.  The hook runs in a
+   worker that waits, or in a thread that submits; it may call the library, end the wait, submit, but must not wait.  Waits
+   for futures of the own pool never starve it, see future.h. */
+SP_API void sp_set_starvation_hook(void (*hook)(const char *report, void *context), void *context);
+
 SP_END_DECLS_
 #endif

@@ -105,6 +105,7 @@ static bool still_asleep(void *context)
 static void sleep_until(struct sp__worker *worker, int64_t deadline)
 {
     bool in_time = true;
+    worker->resting = true;
     while (in_time && still_asleep(worker))
         in_time = sp__park(&(struct sp__wait){ .address = &worker->asleep,
                                                .kind = SP__WORKER,
@@ -112,6 +113,7 @@ static void sleep_until(struct sp__worker *worker, int64_t deadline)
                                                .context = worker,
                                                .deadline = deadline,
                                                .spun = true }) != SP__PARK_TIMEOUT;
+    worker->resting = false;
 }
 
 /* Under the lock: when an idle worker gives up. */

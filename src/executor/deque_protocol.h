@@ -68,11 +68,12 @@ static inline sp__deque_item *sp__deque_take(struct sp__deque *deque)
     }
 }
 
-/* By anybody, after its own seq_cst change of something else: is there perhaps one to take? */
-static inline bool sp__deque_has_items(const struct sp__deque *deque)
+/* By anybody, after its own seq_cst change of something else: how many are there, at most? */
+static inline uint64_t sp__deque_size(const struct sp__deque *deque)
 {
-    uint64_t top = sp__load_seq_cst(&deque->top); /* seq_cst: before bottom; too old makes it too many */
-    return (int64_t)(sp__load_seq_cst(&deque->bottom) - top) > 0; /* seq_cst: pairs with sp__deque_put */
+    uint64_t top = sp__load_seq_cst(&deque->top);           /* seq_cst: before bottom; too old makes it too many */
+    uint64_t size = sp__load_seq_cst(&deque->bottom) - top; /* seq_cst: pairs with sp__deque_put */
+    return (int64_t)size > 0 ? size : 0;
 }
 
 #endif

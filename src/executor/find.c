@@ -118,9 +118,18 @@ bool sp__has_tasks(const struct sp__pool *pool)
         return true;
     for (const struct sp__deque *at = sp__load_seq_cst(&pool->deques); at != NULL;
          at = at->next) /* seq_cst: as above */
-        if (sp__deque_has_items(at))
+        if (sp__deque_size(at) > 0)
             return true;
     return false;
+}
+
+uint64_t sp__count_tasks(const struct sp__pool *pool)
+{
+    uint64_t count = sp__inbox_size(&pool->inbox);
+    /* seq_cst: as in steal */
+    for (const struct sp__deque *at = sp__load_seq_cst(&pool->deques); at != NULL; at = at->next)
+        count += sp__deque_size(at);
+    return count;
 }
 
 /* Count the members of a chain as done. */

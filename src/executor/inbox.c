@@ -3,6 +3,8 @@
    SPDX-License-Identifier: MIT */
 #include "executor/inbox.h"
 
+#include <stdio.h>
+
 sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most)
 {
     future->next = NULL;
@@ -62,6 +64,18 @@ sp_future *sp__inbox_take_all(struct sp__inbox *inbox)
     sp__add_seq_cst(&inbox->out.taken, count); /* seq_cst: as in sp__inbox_take */
     sp_lock_release(&inbox->out.lock);
     return first;
+}
+
+bool sp__inbox_name_first(struct sp__inbox *inbox, char *ret_name, size_t size)
+{
+    sp_lock_acquire(&inbox->out.lock);
+    if (inbox->out.chain == NULL)
+        inbox->out.chain = take_over(inbox);
+    const sp_future *first = inbox->out.chain;
+    if (first != NULL)
+        snprintf(ret_name, size, "%s", first->task->name);
+    sp_lock_release(&inbox->out.lock);
+    return first != NULL;
 }
 
 void sp__inbox_close(struct sp__inbox *inbox, sp_status refusal)

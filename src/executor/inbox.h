@@ -33,6 +33,8 @@ sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most)
 sp_future *sp__inbox_take(struct sp__inbox *inbox);
 /* All of them, linked by next. */
 sp_future *sp__inbox_take_all(struct sp__inbox *inbox);
+/* Copy the name of the first task.  False: there is none. */
+bool sp__inbox_name_first(struct sp__inbox *inbox, char *ret_name, size_t size);
 /* From now on refuse what comes.  The first refusal stays, but for SP_BROKEN_POOL. */
 void sp__inbox_close(struct sp__inbox *inbox, sp_status refusal);
 /* In the child of a fork: empty, and closed. */

@@ -41,6 +41,10 @@ sp_future *sp__take_awaited(struct sp__pool *pool)
 bool sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan)
 {
     struct sp__pool *pool = sp__container_of(owner, struct sp__pool, base.owner);
+    struct sp__worker *worker = sp__worker_self(pool);
+    if (worker == NULL)
+        return false; /* in its finalizer it has no permit any more */
+    worker->lends++;
     bool wanted = advance(pool, loan);
     sp_lock_acquire(&pool->lock);
     pool->lent++;
@@ -65,4 +69,5 @@ void sp__pool_give_back(struct sp__owner *owner, struct sp__loan *loan)
         forget(pool, loan);
     sp_lock_release(&pool->lock);
     sp__crew_step_back(&pool->crew);
+    sp__worker_self(pool)->lends--;
 }

@@ -32,10 +32,12 @@ struct sp__pool {
 
     struct sp__inbox inbox;
     sp__crew_word crew SP__APART; /* atomic; crew_protocol.h */
-    uint32_t starting;            /* atomic; workers that were called and have not run their initializer yet */
-    uint32_t wanted;              /* atomic, changes under lock: loans in `loans` */
-    uint32_t without_room;        /* atomic; submitters that met max_pending */
-    uint32_t for_quiet;           /* atomic; callers of sp_executor_wait_idle */
+    uint32_t parked;              /* atomic; workers that sleep in a wait of their task, and kept their permit */
+    uint32_t told;         /* atomic; 1: the starvation hook was called, and none of these waits has ended since */
+    uint32_t starting;     /* atomic; workers that were called and have not run their initializer yet */
+    uint32_t wanted;       /* atomic, changes under lock: loans in `loans` */
+    uint32_t without_room; /* atomic; submitters that met max_pending */
+    uint32_t for_quiet;    /* atomic; callers of sp_executor_wait_idle */
 
     sp_lock lock SP__APART;
     sp_condition room;        /* of lock: submitters that met max_pending */
@@ -62,10 +64,15 @@ struct sp__worker {
     bool dismissed;               /* guarded by the pool's lock: woken to end */
     bool searching;               /* its own: counted so in the crew */
     bool initialized;             /* its own: owes a call of the finalizer */
+    bool resting;                 /* its own: sleeps because it has nothing to do */
     uint32_t asleep;              /* atomic: 1 until it is called or dismissed; parked on */
     unsigned ticks;               /* its own: tasks taken */
     struct sp__deque *deque;      /* its own: NULL until it submits to its own pool */
     struct sp__deque *victim;     /* its own: where it will look for tasks of others next */
+    struct sp__block_hooks hooks; /* set once */
+    unsigned lends;               /* its own: so many loans of its tasks last */
+    int64_t parked_at;            /* atomic; when it began to sleep in a wait of its task; 0: it does not */
+    const char *doing;            /* atomic; name of the task that it took last */
     uint64_t submitted SP__APART; /* atomic, written by itself alone: put into its deque */
     uint64_t completed;           /* atomic, written by itself alone: taken and dealt with */
     char name[128];               /* set once */
@@ -88,12 +95,20 @@ static inline struct sp__worker *sp__worker_self(const struct sp__pool *pool)
 sp_future *sp__find_task(struct sp__worker *worker);
 /* Is something queued?  Perhaps, or for sure not; after the caller's seq_cst change of the crew's word. */
 bool sp__has_tasks(const struct sp__pool *pool);
+/* How many are queued, about. */
+uint64_t sp__count_tasks(const struct sp__pool *pool);
 /* Put a future into the worker's own deque, with a reference.  False: there is no room. */
 bool sp__put_own(struct sp__worker *worker, sp_future *future);
 /* Everything that is queued, linked by next, with the references; counted as done. */
 sp_future *sp__take_all(struct sp__pool *pool);
 /* The calling worker takes this future back from its own deque, where it lies last.  False: it does not. */
 bool sp__pool_take_back(void *worker, sp_future *future);
+
+/* ---- starvation.c ---- */
+/* Of workers: they note when a task of theirs sleeps. */
+void sp__starvation_watch(struct sp__worker *worker);
+/* Something is queued: have all who could run it slept for too long? */
+void sp__check_starvation(struct sp__pool *pool);
 
 /* ---- crew.c ---- */
 /* Something was queued, or a permit is free: call a worker if one need be.  An errno value: one had to be started, and could
@@ -102,7 +117,13 @@ int sp__call_worker(struct sp__pool *pool);
 /* The usual answer without a call: all permits are in use. */
 static inline int sp__see_to_it(struct sp__pool *pool)
 {
-    return sp__crew_awake(sp__crew_look(&pool->crew)) >= pool->max_workers ? 0 : sp__call_worker(pool);
+    uint64_t awake = sp__crew_awake(sp__crew_look(&pool->crew));
+    if (awake < pool->max_workers)
+        return sp__call_worker(pool);
+    /* seq_cst: after the task was queued; pairs with the addition in starvation.c */
+    if (sp__load_seq_cst(&pool->parked) >= awake)
+        sp__check_starvation(pool);
+    return 0;
 }
 /* Sleep until called.  False: it is to end, and is counted in `workers` no more. */
 bool sp__lie_down(struct sp__worker *worker);

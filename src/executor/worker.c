@@ -19,6 +19,7 @@ static void refuse(struct sp__pool *pool, sp_future *future)
 static void run_task(struct sp__worker *worker, sp_future *future)
 {
     struct sp__pool *pool = worker->pool;
+    sp__store_relaxed(&worker->doing, future->task->name); /* relaxed: for reports */
     /* acquire: pairs with the release in break_pool; why_broken may be read */
     if (sp__load_acquire(&pool->broken))
         refuse(pool, future);
@@ -143,7 +144,9 @@ static sp_status work(const void *arg, void *result)
     self->pool = &pool->base.owner;
     self->worker = worker;
     initialize(worker);
+    self->hooks = &worker->hooks;
     run_tasks(worker);
+    self->hooks = NULL;
     self->worker = NULL; /* what the finalizer submits is for others */
     if (worker->initialized && pool->finalizer != NULL)
         pool->finalizer(pool->initializer_arg);
@@ -182,6 +185,7 @@ static struct sp__worker *new_worker(struct sp__pool *pool)
         return NULL;
     worker->pool = pool;
     worker->searching = true; /* whoever called it has counted it so */
+    sp__starvation_watch(worker);
     sp_lock_acquire(&pool->lock);
     while (sp__pool_collect_one(pool))
         continue;

@@ -94,6 +94,8 @@ void sp__os_refuse_copies(void);
 void sp__panic(const char *format, ...) SP__PRINTF(1, 2);
 /* A wait that can never end: the report to the deadlock hook, then abort. */
 _Noreturn void sp__deadlock(const char *format, ...) SP__PRINTF(1, 2);
+/* A pool whose workers all wait while tasks are queued: the report to the starvation hook; the default prints it. */
+void sp__starvation(const char *report);
 /* An error that nobody looked at, to the unseen-error hook; the default prints one line. */
 void sp__unseen_error(const sp_error *error);
 /* Format to standard error in one write. */

@@ -1,4 +1,4 @@
-/* What the library has to say when nobody can be given a status: panic, deadlock, unseen errors.
+/* What the library has to say when nobody can be given a status: panic, deadlock, starvation, unseen errors.
 
    The hooks are guarded by a spin word that is held for a copy of two pointers: the hook itself runs outside of it, so
    that it may call anything, these setters included.
@@ -28,7 +28,7 @@ struct error_hook {
 };
 
 static uint32_t hooks_word; /* 0 free, 1 held */
-static struct text_hook panic_hook, deadlock_hook;
+static struct text_hook panic_hook, deadlock_hook, starvation_hook;
 static struct error_hook unseen_hook;
 
 static void lock_hooks(void)
@@ -78,6 +78,11 @@ void sp_set_panic_hook(void (*hook)(const char *sentence, void *context), void *
 void sp_set_deadlock_hook(void (*hook)(const char *report, void *context), void *context)
 {
     set_text_hook(&deadlock_hook, hook, context);
+}
+
+void sp_set_starvation_hook(void (*hook)(const char *report, void *context), void *context)
+{
+    set_text_hook(&starvation_hook, hook, context);
 }
 
 void sp_set_unseen_error_hook(void (*hook)(const sp_error *error, void *context), void *context)
@@ -148,6 +153,15 @@ void sp__deadlock(const char *format, ...)
     else
         sp__os_complain("spool: deadlock: %s", report);
     abort();
+}
+
+void sp__starvation(const char *report)
+{
+    struct text_hook hook = get_text_hook(&starvation_hook);
+    if (hook.fn != NULL)
+        hook.fn(report, hook.context);
+    else
+        sp__os_complain("spool: starvation: %s", report);
 }
 
 void sp__unseen_error(const sp_error *error)

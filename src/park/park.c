@@ -122,24 +122,41 @@ static bool spin_until_woken(struct sleeper *self)
     return false;
 }
 
-static enum sp__parked sleep_until_woken(struct sleeper *self, const struct sp__wait *wait)
+/* Sleep while the record is ASLEEP, until the deadline; `late` is called when `alarm` comes first. */
+static enum sp__parked sleep_on(struct sleeper *self, const struct sp__wait *wait, const struct sp__block_hooks *hooks,
+                                int64_t alarm)
 {
     int64_t deadline = wait->deadline;
+    /* acquire: pairs with the exchange in wake_all; token and all that the waker did are visible */
+    while (sp__load_acquire(&self->state) == ASLEEP) {
+        bool alarm_first = alarm < deadline;
+        if (sp__os_futex_wait(&self->state, ASLEEP, alarm_first ? alarm : deadline) != ETIMEDOUT)
+            continue;
+        if (alarm_first) {
+            alarm = SP__NEVER;
+            hooks->late(hooks->context);
+        } else if (withdraw(self, wait) == WITHDRAWN) {
+            return SP__PARK_TIMEOUT;
+        } else {
+            deadline = SP__NEVER; /* a waker's store is all that is left to wait for */
+        }
+    }
+    return self->token;
+}
+
+static enum sp__parked sleep_until_woken(struct sleeper *self, const struct sp__wait *wait,
+                                         const struct sp__block_hooks *hooks)
+{
     uint32_t seen = WAITING;
     if (!wait->spun && spin_until_woken(self))
         return self->token;
-    /* acq_rel: and acquire when it fails; pairs with the exchange in wake_all, as above */
+    int64_t alarm = SP__NEVER;
+    if (hooks != NULL && hooks->alarm != NULL)
+        alarm = hooks->alarm(hooks->context, wait->kind == SP__SLEEP);
+    /* acq_rel: and acquire when it fails; pairs with the exchange in wake_all, as in sleep_on */
     if (!sp__cas_acq_rel(&self->state, &seen, ASLEEP))
         return self->token;
-    /* acquire: as above */
-    while (sp__load_acquire(&self->state) == ASLEEP) {
-        if (sp__os_futex_wait(&self->state, ASLEEP, deadline) != ETIMEDOUT)
-            continue;
-        if (withdraw(self, wait) == WITHDRAWN)
-            return SP__PARK_TIMEOUT;
-        deadline = SP__NEVER; /* a waker's store is all that is left to wait for */
-    }
-    return self->token;
+    return sleep_on(self, wait, hooks, alarm);
 }
 
 enum sp__parked sp__park(const struct sp__wait *wait)
@@ -153,9 +170,9 @@ enum sp__parked sp__park(const struct sp__wait *wait)
     sp__wake_deferred(); /* whoever sleeps holds up nobody; they may be part of a cycle */
     const struct sp__block_hooks *hooks = sp__self()->hooks;
     if (hooks == NULL)
-        return sleep_until_woken(&self, wait);
+        return sleep_until_woken(&self, wait, NULL);
     hooks->before(hooks->context);
-    enum sp__parked result = sleep_until_woken(&self, wait);
+    enum sp__parked result = sleep_until_woken(&self, wait, hooks);
     hooks->after(hooks->context);
     return result;
 }

@@ -21,6 +21,10 @@ struct sp__block_hooks {
     void (*before)(void *context);
     void (*after)(void *context);
     void *context;
+    /* After `before`: when is `late` to be called, once, if the sleep still lasts?  SP__NEVER: not.  `for_time_only`: nothing
+       can end it but time.  Optional, both or none. */
+    int64_t (*alarm)(void *context, bool for_time_only);
+    void (*late)(void *context); /* in the thread that sleeps, without a lock; must not sleep itself */
 };
 
 struct sp__edge;

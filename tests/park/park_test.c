@@ -277,7 +277,7 @@ static void block_hooks_run_around_a_sleep_and_not_without_one(void **state)
 {
     (void)state;
     int calls = 0;
-    struct sp__block_hooks hooks = { count_up, count_up, &calls };
+    struct sp__block_hooks hooks = { .before = count_up, .after = count_up, .context = &calls };
     sp__self()->hooks = &hooks;
     assert_int_equal(sp__park(&(struct sp__wait){ .address = &calls, .kind = SP__LOCK, .must_wait = never }),
                      SP__PARK_CHANGED);

@@ -43,7 +43,7 @@ static void await_round(struct round *round, uint32_t number)
 static void *wait_each_round(void *arg)
 {
     struct round *round = arg;
-    struct sp__block_hooks hooks = { falls_asleep, wakes_up, &round->asleep };
+    struct sp__block_hooks hooks = { .before = falls_asleep, .after = wakes_up, .context = &round->asleep };
     for (uint32_t i = 1; i <= round->rounds; i++) {
         await_round(round, i);
         sp__self()->hooks = &hooks;
@@ -163,7 +163,7 @@ static void *wait_with_timeouts(void *arg)
     struct storm *storm = arg;
     uint64_t random = storm->seed + sp__add_relaxed(&storm->next, 1);
     struct waiter self = { .storm = storm };
-    struct sp__block_hooks hooks = { note_begun, note_ended, &self };
+    struct sp__block_hooks hooks = { .before = note_begun, .after = note_ended, .context = &self };
     sp__self()->hooks = &hooks;
     for (long i = 0; i < storm->waits; i++) {
         self.slept = false;

@@ -163,7 +163,7 @@ static void fight(bool is_rlock, bool mean, int64_t section)
 {
     struct duel duel = { .is_rlock = is_rlock, .mean = mean, .section = section, .random = test_seed() };
     struct holder two[2] = { { &duel, 0 }, { &duel, 1 } };
-    struct sp__block_hooks hooks = { falls_asleep, wakes_up, &duel };
+    struct sp__block_hooks hooks = { .before = falls_asleep, .after = wakes_up, .context = &duel };
     uint64_t random = duel.random, sum = 0, most = 0;
     long rounds = test_count(mean ? 60 : 200);       /* SPOOL_TEST_SCALE=1000 for a soak */
     duel.goes_one_in = !mean ? 0 : one_cpu ? 64 : 1; /* with one CPU to run the other is to let the third run, too */
