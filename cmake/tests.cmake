@@ -95,6 +95,7 @@ if(SPOOL_SANITIZE STREQUAL "")
     add_test(NAME tools.check_docs COMMAND ${tests_dir}/tools/check_docs.sh)
     add_test(NAME tools.check_docs_fails COMMAND ${tests_dir}/tools/check_docs.sh --self-test)
     add_test(NAME tools.bench COMMAND ${tests_dir}/tools/bench_test.sh)
+    add_test(NAME tools.examples COMMAND ${tests_dir}/examples/run_test.sh)
     add_test(NAME contract.headers COMMAND ${tests_dir}/contract/run.sh ${CMAKE_C_COMPILER} ${CMAKE_CXX_COMPILER})
     add_test(NAME contract.compile_fail COMMAND ${tests_dir}/compile_fail/run.sh ${CMAKE_C_COMPILER})
     add_test(NAME os.copies COMMAND ${tests_dir}/os/copies_test.sh ${CMAKE_C_COMPILER} $<TARGET_FILE:spool>
@@ -105,7 +106,7 @@ if(SPOOL_SANITIZE STREQUAL "")
     add_test(NAME package.install COMMAND ${tests_dir}/package/run.sh ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER}
         ${CMAKE_CXX_COMPILER})
     set_tests_properties(tools.check_layers tools.check_layers_fails tools.check_atomics
-        tools.check_atomics_fails tools.check_docs tools.check_docs_fails tools.limited tools.bench os.copies contract.headers contract.compile_fail contract.symbols
+        tools.check_atomics_fails tools.check_docs tools.check_docs_fails tools.limited tools.bench tools.examples os.copies contract.headers contract.compile_fail contract.symbols
         conformance.check_table conformance.check_table_fails package.install
         PROPERTIES TIMEOUT 300 LABELS "text")
     set_property(TEST tools.bench APPEND PROPERTY LABELS "bench")

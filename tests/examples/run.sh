@@ -1,12 +1,22 @@
 #!/usr/bin/env bash
-# Run an example; it must succeed and print what is expected: the same lines, in the same order, or in any order when the
-# first line of the expectation is "# any order".
+# Run an example; it must succeed and print what is expected.  Lines at the head of the expectation that begin with "# any"
+# say what does not matter:
+#   # any order   the order of the lines
+#   # any times   numbers with a decimal point: 0.52 and 1.97 are the same
 # usage: run.sh PROGRAM EXPECTED_FILE
 set -euo pipefail
-said=$("$1" 2>&1)
+said=$("$1" 2>&1) || { status=$?; printf "%s\n" "$said" "exit status $status"; exit "$status"; }
 expected=$(cat "$2")
-if [ "$(head -n 1 "$2")" = "# any order" ]; then
-    said=$(printf '%s\n' "$said" | sort)
-    expected=$(tail -n +2 "$2" | sort)
-fi
+
+without_times() { sed -E 's/[0-9]+\.[0-9]+/N.N/g' <<<"$1"; }
+
+while [ "${expected#\# any }" != "$expected" ]; do
+    case ${expected%%$'\n'*} in
+    "# any order") sorted=1 ;;
+    "# any times") said=$(without_times "$said") expected=$(without_times "$expected") ;;
+    *) echo "$2: what is '${expected%%$'\n'*}'?"; exit 1 ;;
+    esac
+    expected=${expected#*$'\n'}
+done
+[ -z "${sorted:-}" ] || { said=$(sort <<<"$said") expected=$(sort <<<"$expected"); }
 [ "$said" = "$expected" ] || { diff <(echo "$expected") <(echo "$said") || true; exit 1; }
