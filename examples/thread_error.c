@@ -1,5 +1,5 @@
 /* The error of a thread, which in "Python Threading Is... Weird" disappears, and here does not: the joiner gets it; if
-   nobody asks, the excepthook does.
+   nobody asks, the excepthook does.  A pool's future gives it to whoever asks for the result.
 
    SPDX-License-Identifier: MIT */
 #include <spool.h>
@@ -43,5 +43,13 @@ int main(void)
         printf("joined: %s: %s\n", sp_status_name(status), sp_thread_error(asked)->message);
 
     sp_auto(sp_thread) careful = sp_start(careful_worker);
-    return sp_join(careful, NULL, SP_FOREVER) != SP_OK;
+    if (sp_join(careful, NULL, SP_FOREVER) != SP_OK)
+        return 1;
+
+    sp_auto(sp_executor) pool = sp_thread_pool();
+    sp_auto(sp_future) future = sp_submit(pool, worker);
+    status = sp_result(future, NULL, SP_FOREVER);
+    if (status != SP_OK)
+        printf("caught: %s: %s\n", sp_status_name(status), sp_future_error(future)->message);
+    return 0;
 }
