@@ -53,6 +53,7 @@ int main(void)
     static const char *const order_ids[ORDERS] = { "ORD-001", "ORD-002", "ORD-003", "ORD-004" };
     struct results results = { .n = 0 };
     sp_thread *threads[ORDERS];
+    double begin = sp_monotonic();
     for (int i = 0; i < ORDERS; i++)
         threads[i] = sp_start(fetch_and_store, .order_id = order_ids[i], .seconds = 0.04 + 0.02 * rand() / RAND_MAX,
                               .results = &results);
@@ -61,6 +62,7 @@ int main(void)
             return 1;
         sp_thread_release(threads[i]);
     }
+    printf("Took %.2f seconds\n", sp_monotonic() - begin);
     for (size_t i = 0; i < results.n; i++) /* all threads have ended: nobody else writes */
         printf("%s: %s\n", results.row[i].order_id, results.row[i].status);
     return 0;
