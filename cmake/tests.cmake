@@ -40,12 +40,22 @@ add_executable(contract.extern_task ${tests_dir}/contract/extern_user.c ${tests_
 target_link_libraries(contract.extern_task PRIVATE spool_static spool_flags)
 limited_test(contract.extern_task ${limit} "unit;contract" $<TARGET_FILE:contract.extern_task>)
 
+# What some examples need.
+pkg_check_modules(EXAMPLES_WEB REQUIRED IMPORTED_TARGET libcurl libmicrohttpd)
+add_library(examples_web STATIC examples/web/get.c examples/web/server.c)
+target_link_libraries(examples_web PUBLIC spool_static PkgConfig::EXAMPLES_WEB PRIVATE spool_flags)
+set(example_needs_fetch_users examples_web)
+set(example_needs_io_bound examples_web)
+set(example_needs_risky_fetch examples_web)
+set(example_needs_url_fetcher examples_web)
+set(example_needs_url_status examples_web)
+
 # The examples are built like a user's program and their output is compared.
 file(GLOB examples RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}/examples CONFIGURE_DEPENDS examples/*.c)
 foreach(example IN LISTS examples)
     get_filename_component(name ${example} NAME_WE)
     add_executable(example.${name} examples/${example})
-    target_link_libraries(example.${name} PRIVATE spool_static spool_flags)
+    target_link_libraries(example.${name} PRIVATE spool_static spool_flags ${example_needs_${name}})
     limited_test(example.${name} ${limit} "example" ${tests_dir}/examples/run.sh $<TARGET_FILE:example.${name}>
         ${CMAKE_CURRENT_SOURCE_DIR}/examples/expected/${name}.txt)
 endforeach()
