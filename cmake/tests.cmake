@@ -42,6 +42,7 @@ limited_test(contract.extern_task ${limit} "unit;contract" $<TARGET_FILE:contrac
 
 # What some examples need.
 pkg_check_modules(EXAMPLES_WEB REQUIRED IMPORTED_TARGET libcurl libmicrohttpd)
+pkg_check_modules(EXAMPLES_ZLIB REQUIRED IMPORTED_TARGET zlib)
 add_library(examples_web STATIC examples/web/get.c examples/web/server.c)
 target_link_libraries(examples_web PUBLIC spool_static PkgConfig::EXAMPLES_WEB PRIVATE spool_flags)
 set(example_needs_fetch_users examples_web)
@@ -49,6 +50,7 @@ set(example_needs_io_bound examples_web)
 set(example_needs_risky_fetch examples_web)
 set(example_needs_url_fetcher examples_web)
 set(example_needs_url_status examples_web)
+set(example_needs_compress_files PkgConfig::EXAMPLES_ZLIB)
 
 # The examples are built like a user's program and their output is compared.
 file(GLOB examples RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}/examples CONFIGURE_DEPENDS examples/*.c)
