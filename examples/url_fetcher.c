@@ -35,7 +35,7 @@ static sp_status fetch_pooled(const struct url *urls, size_t *ret_lengths)
 
 int main(void)
 {
-    WEB web = web_open(0.03);
+    WEB web = web_open(0.02);
     if (web == NULL)
         return 1;
     struct url urls[URLS];
@@ -46,17 +46,16 @@ int main(void)
     double begin = sp_monotonic();
     if (fetch_sequentially(urls, lengths) != SP_OK)
         return 1;
-    double sequential = sp_monotonic() - begin;
+    printf("Sequential: %.2f s, %s at a time\n", sp_monotonic() - begin,
+           web_most_at_once(web) == 1 ? "one" : "several");
     begin = sp_monotonic();
     if (fetch_pooled(urls, same_lengths) != SP_OK)
         return 1;
-    double pooled = sp_monotonic() - begin;
+    printf("Pooled: %.2f s, %s at a time\n", sp_monotonic() - begin, web_most_at_once(web) == 1 ? "one" : "several");
 
     for (int i = 0; i < URLS; i++)
         sum += lengths[i];
     printf("%d pages, %zu bytes, the same both ways: %s\n", URLS, sum,
            memcmp(lengths, same_lengths, sizeof lengths) == 0 ? "yes" : "no");
-    printf("Sequential: %.2f s, pooled: %.2f s\n", sequential, pooled);
-    printf("The pool took less than half the time: %s\n", pooled < sequential / 2 ? "yes" : "no");
     return 0;
 }

@@ -16,6 +16,8 @@ struct web {
     struct MHD_Daemon *daemon;
     double latency;
     unsigned port;
+    sp_lock lock;
+    int waiting, most; /* guarded by the lock */
 };
 
 static const char *name_of(const char *login)
@@ -39,12 +41,31 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned sta
     return sent;
 }
 
+/* The time that a page takes. */
+static void wait_for_page(struct web *web)
+{
+    SP_WITH(&web->lock)
+    {
+        web->waiting++;
+        web->most = web->waiting > web->most ? web->waiting : web->most;
+    }
+    sp_sleep(web->latency);
+    SP_WITH(&web->lock) web->waiting--;
+}
+
+int web_most_at_once(struct web *web)
+{
+    SP_HOLD(&web->lock);
+    int most = web->most;
+    web->most = 0;
+    return most;
+}
+
 /* Called when the headers of a request are there, and again when all of it is. */
 static enum MHD_Result answer(void *context, struct MHD_Connection *connection, const char *path, const char *method,
                               const char *version, const char *body, size_t *body_size, void **request)
 {
     (void)method, (void)version, (void)body;
-    const struct web *web = context;
     if (*request == NULL) {
         *request = connection; /* anything that is not NULL */
         return MHD_YES;
@@ -53,7 +74,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
         *body_size = 0; /* nobody wants it */
         return MHD_YES;
     }
-    sp_sleep(web->latency);
+    wait_for_page(context);
     if (strcmp(path, "/broken") == 0)
         return MHD_NO;
     char text[256];

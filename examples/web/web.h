@@ -22,6 +22,8 @@ struct web;
 struct web *web_open(double latency);
 /* No request may be under way.  NULL is fine. */
 void web_close(struct web *web);
+/* How many requests were waiting for their page at the same time, at most, since the last call. */
+int web_most_at_once(struct web *web);
 /* For the end of a scope: WEB web = web_open(0.02); */
 #define WEB __attribute__((cleanup(web_scope_end))) struct web *
 void web_scope_end(struct web **web);
