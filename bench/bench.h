@@ -1,7 +1,7 @@
 /* What the benchmark programs share: clocks, the start gate, work, the line they print.  C11 and C++17.
 
    A program is called with a mode, a count and one more number.  A row's loop is in a header (lock.h, signal.h,
-   condition.h, queue.h, thread.h) that is included by each contestant after it has defined its `the_...` types and
+   condition.h, queue.h, thread.h, pool.h, fib.h, map.h) that is included by each contestant after it has defined its `the_...` types and
    functions, so all contestants written in C and C++ run the very same loop.
 
    SPDX-License-Identifier: MIT */
@@ -24,6 +24,7 @@
 
 #define BENCH_LINE 64 /* bytes of a cache line */
 #define BENCH_THREADS 64
+#define BENCH_WORKERS 2 /* threads of a pool */
 
 /* End with status 1 unless what must hold does. */
 static inline void bench_check(bool holds, const char *what)
@@ -94,26 +95,44 @@ static inline struct bench_clock bench_clock_since(struct bench_clock from)
     return passed;
 }
 
-/* The most memory the process has had, in MB; not from getrusage(), which remembers the program before exec. */
-static inline double bench_peak_rss(void)
+/* A line of /proc/self/status in MB: "VmHWM:", the most memory the process has had (not from getrusage(), which remembers
+   the program before exec), or "VmRSS:", what it has now. */
+static inline double bench_memory(const char *name)
 {
     char line[256];
     long kib = 0;
     FILE *file = fopen("/proc/self/status", "r");
     while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "VmHWM: %ld", &kib) == 1)
-            break;
+        if (strncmp(line, name, strlen(name)) == 0)
+            kib = strtol(line + strlen(name), NULL, 10);
     }
     if (file != NULL)
         fclose(file);
+    bench_check(kib > 0, "no such line in /proc/self/status");
     return (double)kib / 1024;
+}
+
+/* Bytes for each of n, by which the peak is above what the process had before. */
+static inline double bench_bytes_each(double mb_before, uint64_t n)
+{
+    return (bench_memory("VmHWM:") - mb_before) * 1024 * 1024 / (double)n;
 }
 
 /* The line of the result; a row may append to it, then ends it. */
 static inline void bench_print(double value, const char *unit, struct bench_clock passed, uint64_t ops)
 {
     printf("value=%.6g unit=%s cpu=%.4f ops=%" PRIu64 " switches=%ld rss_mb=%.2f", value, unit, passed.cpu, ops,
-           passed.switches, bench_peak_rss());
+           passed.switches, bench_memory("VmHWM:"));
+}
+
+/* An array, zeroed, of which each page has been written to: what it costs has been paid for. */
+static inline void *bench_array(uint64_t n, size_t size)
+{
+    void *array = malloc(n * size);
+    bench_check(array != NULL, "no memory");
+    memset(array, 1, n * size); /* not 0 at once: the two calls would become calloc(), which writes nothing */
+    __asm__ volatile("" : : "r"(array) : "memory");
+    return memset(array, 0, n * size);
 }
 
 /* ---- Threads of the harness ---- */
