@@ -66,7 +66,7 @@ endforeach()
 foreach(call "lock uncontended 1000" "lock contended 5 2" "rlock nested 1000" "semaphore pingpong 50"
         "event pingpong 50" "condition pingpong 50" "queue bounded 5000 2" "queue unbounded 5000 2" "thread create 10"
         "thread sleepers 10 65536" "pool throughput 1000" "pool pending 1000" "pool latency 50" "pool after_idle 2 5"
-        "pool idle 20" "fib fork 12" "map chunks 5000" "map works 20 100")
+        "pool idle 20" "fib fork 12" "map chunks 5000" "map works 20 100" "completed as_completed 1000")
     separate_arguments(words UNIX_COMMAND "${call}")
     list(POP_FRONT words program)
     list(GET words 0 mode)
