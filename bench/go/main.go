@@ -41,23 +41,26 @@ func now() usage {
 	return usage{time.Now(), seconds(used.Utime) + seconds(used.Stime), used.Nvcsw}
 }
 
-func peakRSS() float64 {
+// A line of /proc/self/status in MB: "VmHWM:", the most memory so far, or "VmRSS:", what there is now.
+func memory(name string) float64 {
 	status, _ := os.ReadFile("/proc/self/status")
 	for _, line := range strings.Split(string(status), "\n") {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == name {
 			kib, _ := strconv.ParseFloat(fields[1], 64)
 			return kib / 1024
 		}
 	}
+	fail("no such line in /proc/self/status")
 	return 0
 }
 
-// Print the result; value is made from the seconds that passed since begin.
-func report(begin usage, unit string, ops uint64, value func(seconds float64) float64) {
+// Print the result; value is made from the seconds that passed since begin, more is what the row wants besides.
+func report(begin usage, unit string, ops uint64, value func(seconds float64) float64, more ...string) {
 	end := now()
 	wall := end.wall.Sub(begin.wall).Seconds()
-	fmt.Printf("value=%.6f unit=%s cpu=%.4f ops=%d switches=%d rss_mb=%.2f\n", value(wall), unit, end.cpu-begin.cpu, ops,
-		end.switches-begin.switches, peakRSS())
+	line := fmt.Sprintf("value=%.6f unit=%s cpu=%.4f ops=%d switches=%d rss_mb=%.2f", value(wall), unit, end.cpu-begin.cpu, ops,
+		end.switches-begin.switches, memory("VmHWM:"))
+	fmt.Println(strings.Join(append([]string{line}, more...), " "))
 }
 
 func pingpong(trips uint64, roundTrip func(), answer func()) {
@@ -162,6 +165,16 @@ func main() {
 		pingpongConditions(count)
 	case "chan bounded":
 		queue(count, extra)
+	case "workers throughput":
+		newPool().throughput(count)
+	case "workers latency":
+		newPool().latency(count)
+	case "goroutines fork":
+		fork(count)
+	case "goroutines chunks":
+		chunks(count)
+	case "goroutines works":
+		works(count, int(extra))
 	default:
 		fail("no such contestant or mode")
 	}

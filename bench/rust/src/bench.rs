@@ -4,6 +4,9 @@
 
 use std::time::Instant;
 
+/// Threads of a pool.
+pub const WORKERS: usize = 2;
+
 pub struct Args {
     pub mode: String,
     pub count: u64,
@@ -53,11 +56,17 @@ impl Clock {
     }
 }
 
-fn peak_rss() -> f64 {
+/// A line of /proc/self/status in MB: "VmHWM:", the most memory so far, or "VmRSS:", what there is now.
+pub fn memory(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("");
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or("");
     let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
+    kib.unwrap_or_else(|| fail("no such line in /proc/self/status")) / 1024.0
+}
+
+/// Bytes for each of n, by which the peak is above what the process had before.
+pub fn bytes_each(mb_before: f64, n: u64) -> f64 {
+    (memory("VmHWM:") - mb_before) * 1024.0 * 1024.0 / n as f64
 }
 
 pub fn print(value: f64, unit: &str, passed: &Passed, ops: u64, more: &str) {
@@ -68,7 +77,7 @@ pub fn print(value: f64, unit: &str, passed: &Passed, ops: u64, more: &str) {
         passed.cpu,
         ops,
         passed.switches,
-        peak_rss(),
+        memory("VmHWM:"),
         more
     );
 }

@@ -3,8 +3,10 @@
 //! SPDX-License-Identifier: MIT
 
 mod bench;
+mod fork;
 mod lock;
 mod pingpong;
+mod pool;
 mod queue;
 
 use bench::{fail, Args};
@@ -32,6 +34,13 @@ fn main() {
         "parking_lot_condvar" => pingpong::table::<pingpong::ParkingLotTable>(&args),
         "crossbeam_queue" => queue::crossbeam(&args),
         "std_mpsc" => queue::mpsc(&args),
+        "crossbeam_pool" => pool::run::<pool::Crossbeam>(&args),
+        "rayon_spawn" => pool::run::<rayon::ThreadPool>(&args),
+        "rayon_install" => pool::rayon_install(&args),
+        "rayon_in_place_scope" => pool::rayon_in_place_scope(&args),
+        "rayon_scope" => pool::rayon_scope(&args),
+        "rayon_join" => fork::rayon_join(&args),
+        "rayon_map" => fork::rayon_map(&args),
         _ => fail("no such contestant"),
     }
 }
