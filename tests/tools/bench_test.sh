@@ -21,10 +21,11 @@ contestant() { # contestant PROGRAM VALUE UNIT
     chmod +x "$scratch/programs/$1"
 }
 
-list_rows() { "$root/scripts/bench" --list | sed -n 's/^\([A-Z][^ ]*\) .*/\1/p' | tr '\n' ' '; }
+list_rows() { "$root/scripts/bench" --list | sed -n 's/^\([^ ]\{1,\}\)  .*/\1/p' | tr '\n' ' '; }
 compare() { python3 "$root/bench/run.py" --programs "$scratch/programs" --rounds "$@"; }
 
 rows="L1 L2-2 L2-4 L3-outermost L3-nested L4-semaphore L4-event L4-condition Q1-1 Q1-2 Q1-4 Q2-1 Q2-2 Q2-4 T1 T2 "
+rows+="P1 P1-memory P2 P2-idle P3 P4a P4b C1 idle "
 expect 0 "$rows" list_rows
 expect 0 "usage: scripts/bench" "$root/scripts/bench" --help
 expect 2 "there is no row 'L9'" "$root/scripts/bench" L1 L9
@@ -52,4 +53,15 @@ expect 0 "1.500 (1 or more" compare 1 L2-2
 expect 1 "prints Mpairs/s, the row is in ns/pair" compare 1 L1
 printf '#!/bin/sh\necho "the sum is wrong" >&2\nexit 1\n' >"$scratch/programs/bench.nsync_mu"
 expect 1 "bench.nsync_mu contended 500 2: status 1: the sum is wrong" compare 1 L2-2
+# Goals are figures as well, and multiples of what a peer does; a peer may be shown without being a goal.
+map_programs="bench-rust bench-go bench.tbb_map bench.omp_map bench.pthread_map"
+for program in $map_programs; do contestant $program 98 ms; done
+contestant bench.spool_map 100 ms
+expect 0 "spool against 0.98 x rayon: 1.000 (1 or more: spool is better; target 0.97)" compare 1 P4a
+for program in $map_programs; do contestant $program 100 %; done
+contestant bench.spool_map 97 %
+expect 0 "spool against 99 %: 0.980 (1 or more: spool is better; target 0.97: met)" compare 11 P4b
+expect 0 "spool against rayon: 0.970 (1 or more: spool is better)" compare 11 P4b
+contestant bench.spool_map 90 %
+expect 0 "spool against 99 %: 0.909 (1 or more: spool is better; target 0.97: not met)" compare 11 P4b
 echo "scripts/bench does what it says"
