@@ -74,7 +74,7 @@ static void a_cancel_is_true_exactly_if_the_task_never_runs(void **state)
     uint64_t random = test_seed();
     int cancelled = 0;
     open_pool(2);
-    for (long i = test_count(2000); i > 0; i--) {
+    for (long i = test_count(1000); i > 0; i--) {
         uint32_t ran = 0;
         sp_auto(sp_future) future = sp_submit(pool, count_run, &ran);
         stress_linger(test_random(&random) % 20000);
