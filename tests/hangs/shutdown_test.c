@@ -191,6 +191,15 @@ static void idle_only_after_what_tasks_submit(void **state)
         assert_int_equal(posted, 127);
         end_pool();
     }
+    gate_close();
+    pool = sp_thread_pool(.max_workers = 1);
+    assert_int_equal(sp_post(pool, pass, 1), SP_OK);
+    gate_await(1); /* nothing is queued */
+    assert_false(sp_executor_wait_idle(pool, 0.005));
+    gate_open();
+    assert_true(sp_executor_wait_idle(pool, SP_FOREVER));
+    assert_int_equal(gate.passed, 1);
+    end_pool();
 }
 
 /* ---- full queues ---- */
@@ -222,17 +231,27 @@ static void callbacks_submit_past_a_full_queue(void **state)
     (void)state;
     for (long round = test_count(5); round > 0; round--) {
         pthread_t threads[CROWD];
+        unsigned workers = 1 + (unsigned)round % 2;
+        gate_close();
         sp__store_release(&called, 0);
-        pool = sp_thread_pool(.max_workers = 1 + (unsigned)round % 2, .max_pending = 2);
+        pool = sp_thread_pool(.max_workers = workers, .max_pending = 2);
+        for (unsigned i = 0; i < workers; i++) { /* these call back when the queue is full for certain */
+            sp_auto(sp_future) future = sp_submit(pool, pass, 1);
+            sp_future_add_done_callback(future, post_one_more, &called);
+            gate_await(i + 1);
+        }
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(sp_post(pool, mul, 1, 1), SP_OK);
         for (int i = 0; i < CROWD; i++)
             threads[i] = test_thread(submit_with_callbacks, NULL);
+        gate_open();
         for (int i = 0; i < CROWD; i++)
             test_join(threads[i]);
-        test_await(sp__load_acquire(&called) == CROWD * CALLS);
+        test_await(sp__load_acquire(&called) == CROWD * CALLS + workers);
         assert_true(sp_executor_wait_idle(pool, SP_FOREVER));
         sp_executor_statistics stats;
         sp_executor_stats(pool, &stats);
-        assert_int_equal(stats.completed, 2 * CROWD * CALLS);
+        assert_int_equal(stats.completed, 2 * (CROWD * CALLS + workers) + 2);
         end_pool();
     }
 }

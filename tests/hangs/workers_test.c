@@ -216,12 +216,50 @@ static void workers_that_leave_strand_nothing(void **state)
     sp__fault_spurious(0, 0);
 }
 
+static sp_barrier together;
+
+static sp_status meet_the_others(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return sp_barrier_wait(&together, NULL, SP_FOREVER);
+}
+SP_TASK(meet_the_others, sp_none, sp_none);
+
+/* cpython#115634, the count itself: a worker that was free once is counted as free although it is busy, and the one that is
+   needed is never started.  As many tasks as there may be workers wait for each other. */
+static void workers_that_were_idle_are_counted_right(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    uint64_t random = test_seed();
+    for (int leave = 0; leave < 2; leave++) {
+        sp_executor *pool = sp_thread_pool(.max_workers = N, .idle_seconds = leave ? 40e-6 : 0);
+        together = (sp_barrier)SP_BARRIER(N);
+        for (long round = test_count(200); round > 0; round--) {
+            sp_future *futures[N];
+            for (uint64_t k = test_random(&random) % N; k > 0; k--)
+                assert_int_equal(sp_post(pool, mul, 6, 7), SP_OK);
+            if (round % 2)
+                assert_true(sp_executor_wait_idle(pool, SP_FOREVER));
+            for (int k = 0; k < N; k++)
+                futures[k] = sp_submit(pool, meet_the_others);
+            for (int k = 0; k < N; k++)
+                assert_int_equal(sp_result(futures[k], NULL, SP_FOREVER), SP_OK);
+            sp_release_all(futures, N);
+            stress_linger(test_random(&random) % 4000);
+        }
+        assert_int_equal(sp_shutdown(pool), SP_OK);
+        sp_executor_release(pool);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_any_worker_everybody_is_told),   cmocka_unit_test(a_crowd_without_any_worker),
-        cmocka_unit_test(half_of_the_workers_do_all_of_the_work), cmocka_unit_test(a_refusal_does_not_last),
-        cmocka_unit_test(a_worker_waits_and_no_other_can_be_had), cmocka_unit_test(workers_that_leave_strand_nothing),
+        cmocka_unit_test(without_any_worker_everybody_is_told),     cmocka_unit_test(a_crowd_without_any_worker),
+        cmocka_unit_test(half_of_the_workers_do_all_of_the_work),   cmocka_unit_test(a_refusal_does_not_last),
+        cmocka_unit_test(a_worker_waits_and_no_other_can_be_had),   cmocka_unit_test(workers_that_leave_strand_nothing),
+        cmocka_unit_test(workers_that_were_idle_are_counted_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
