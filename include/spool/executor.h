@@ -12,6 +12,8 @@
 SP_BEGIN_DECLS_
 
 typedef struct sp_executor sp_executor;
+/* A lazy map that is under way: results in input order, as they are asked for. */
+typedef struct sp_mapping sp_mapping;
 typedef struct sp_gil sp_gil; /* not there yet */
 
 /* Options of sp_thread_pool_new(); in C: sp_thread_pool(.max_workers = 8). */
@@ -28,12 +30,24 @@ typedef struct SP_KEYWORDS_ sp_thread_pool_options {
     sp_gil *gil;                      /* must be NULL for now */
 } sp_thread_pool_options;
 
+/* Options of sp_inline_pool_new(); in C: sp_inline_pool(.seed = 7). */
+typedef struct SP_KEYWORDS_ sp_inline_pool_options {
+    size_t struct_size;
+    uint64_t seed; /* 0: a task runs before its submit returns; else it is queued, and the seed decides the order */
+} sp_inline_pool_options;
+
 /* Options of sp_executor_map(). */
 typedef struct SP_KEYWORDS_ sp_map_options {
     size_t struct_size;
     size_t chunksize;       /* inputs that go to a worker together; 0: 1 */
     sp_future **ret_failed; /* or NULL; on failure the future of the first failed input, the caller's to release */
 } sp_map_options;
+
+/* Options of sp_executor_map_lazy(). */
+typedef struct SP_KEYWORDS_ sp_map_lazy_options {
+    size_t struct_size;
+    size_t buffersize; /* inputs that are on their way at a time; 0: 2 * min(32, sp_cpu_count() + 4) */
+} sp_map_lazy_options;
 
 /* Options of sp_executor_shutdown(). */
 typedef struct SP_KEYWORDS_ sp_shutdown_options {
@@ -55,6 +69,25 @@ typedef struct sp_executor_statistics {
    Returns a handle, one reference; NULL: no memory (ENOMEM) or .gil is set (EINVAL).
    Fork: the child's copy is closed.  Source: CPython 3.13 ThreadPoolExecutor. */
 SP_API sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options);
+
+/* Make an executor without threads, for tests of what uses executors.  In C: sp_inline_pool(.seed = 7).
+
+   Seed 0: each task runs in the caller of its submit, before that returns; a task that submits runs the new one on its own
+   stack, as deep as a recursive call.
+   Any other seed: tasks are queued.  They run, in an order that depends only on the seed and on what was submitted before,
+   in whoever waits: for a future of this executor (sp_result, sp_future_wait, sp_wait, sp_next, sp_map, sp_map_next), until
+   it is done; in sp_executor_wait_idle() and sp_shutdown(); in the release of the last handle; at the exit of the process.
+   With SP_NOWAIT nothing runs; a time limit is looked at between tasks.
+   A task that waits for futures of its own executor runs those and nothing else, in the order in which it waits.
+
+   All else is as with a thread pool of one worker, whose thread is borrowed: tasks have ids, locks and errors of their own; a
+   task that waits for another one by a queue or an event may wait for ever.  It may be used by several threads; then each
+   runs what it takes, and the order is the threads' as well.  The counters say that there are 0 workers.  .no_wait leaves
+   what is queued to who waits for it, to the last release, or to the exit.
+
+   Returns a handle, one reference; NULL: no memory (ENOMEM).
+   Fork: the child's copy is closed.  Source: none in Python; SQLite runs its worker threads in the caller for such tests. */
+SP_API sp_executor *sp_inline_pool_new(const sp_inline_pool_options *options);
 
 /* Have the task run by the executor.  In C: sp_submit(pool, fn, .url = "..."), sp_submit_from(pool, fn, &arg).
 
@@ -84,6 +117,57 @@ SP_API SP_MUST_CHECK sp_status sp_executor_post(sp_executor *executor, const sp_
    Source: Executor.map. */
 SP_API SP_MUST_CHECK sp_status sp_executor_map(sp_executor *executor, const sp_task *task, const void *inputs,
                                                void *ret_outputs, size_t n, const sp_map_options *options);
+
+/* Begin a map whose inputs are pulled as its results are taken.  In C: sp_map_lazy(pool, fn, next_input, context,
+   .buffersize = 100).  Nothing is pulled before the first sp_map_next().
+
+   next_input(context, ret_arg) writes the next input to *ret_arg, task->arg_size bytes, which are zero before, and returns
+   true; or it returns false, what it wrote is forgotten, and it is not called again.  It is called by sp_map_next(), in the
+   caller's thread, and nowhere else.  Its type cannot be checked against the task's: ret_arg is a void *.
+
+   Returns a handle, the caller's to release; NULL: no memory (ENOMEM), which sp_map_next() understands, or next_input is
+     NULL (EINVAL).
+   Ownership: inputs are copied, as sp_submit() does; what they point to must live until their tasks are done.  The mapping
+     holds a handle of the executor, which may be NULL: then the first input fails with SP_MEMORY_ERROR.
+   Fork: a mapping made before answers as its executor does in the child: SP_SHUT_DOWN.
+   Source: CPython 3.14 Executor.map(buffersize=), but that nothing is pulled in advance. */
+SP_API sp_mapping *sp_executor_map_lazy(sp_executor *executor, const sp_task *task,
+                                        bool (*next_input)(void *context, void *ret_arg), void *context,
+                                        const sp_map_lazy_options *options);
+
+/* Take the result of the next input, in input order.  In C: sp_map_next(mapping, &value, timeout).
+
+   Pulls and submits inputs until .buffersize are on their way or there are no more, then waits for the oldest.  The timeout,
+   in seconds from the call, is for that wait: next_input, and a submit that waits for room (.max_pending), take the time
+   they take.  size is sizeof *ret_output; ret_output NULL asks for the status alone, and the result is dropped.
+
+   Returns SP_OK and writes *ret_output, or
+     SP_STOP          there are no more: all were taken, or one has failed (StopIteration); so it stays
+     SP_TIMEOUT       the result is not there yet (TimeoutError); a later call goes on
+     a failure        that of the task, or of its submit (SP_SHUT_DOWN, SP_BROKEN_POOL, SP_OS_ERROR, SP_MEMORY_ERROR), or
+                      SP_CANCELLED by sp_shutdown(); what comes after is cancelled and does not report errors of its
+                      own, nothing more is pulled; then SP_STOP.  sp_mapping_error() is not NULL, which tells it from
+                      the others here
+     SP_DEADLOCK      the caller is the task of the input it would wait for, or waiting would close a cycle of waiting tasks
+     SP_SHUT_DOWN     that task was left behind by a fork
+     SP_TYPE_ERROR    size is not that of the task's result (TypeError)
+     SP_VALUE_ERROR   timeout is NaN, or the caller is next_input itself (ValueError)
+     SP_MEMORY_ERROR  mapping is NULL (MemoryError)
+   All but the failure leave the mapping as it was: what is on its way stays so.
+
+   Ownership: a result that was written is the caller's, drop_result is not called for it; for every other it is.  drop_arg
+     is called once for each input that was pulled.
+   Order: everything next_input did happens before the task; everything the task did before the return with its result.
+   Blocks: yes, as sp_result() does; a task may read a mapping over its own pool.  One thread at a time reads a mapping. */
+SP_API SP_MUST_CHECK sp_status sp_mapping_next(sp_mapping *mapping, void *ret_output, size_t size, double timeout);
+
+/* How the input of the last sp_map_next() failed.  NULL if that call returned anything but the failure of an input.  Lives
+   until the next call or the release.  For a NULL mapping: that there was no memory. */
+SP_API const sp_error *sp_mapping_error(sp_mapping *mapping);
+
+/* Give up a mapping, at its end or before: what is queued is cancelled, what runs is asked to stop (sp_cancel_requested())
+   and not waited for; its results are dropped when it ends.  Errors of which no call has told count as unseen. */
+SP_API void sp_mapping_release(sp_mapping *mapping);
 
 /* Close the executor.  In C: sp_shutdown(pool), sp_shutdown(pool, .cancel_futures = true).
 

@@ -5,7 +5,8 @@
 
    Waiting inside a task: a task that waits without a limit for queued futures of its own pool (sp_result, SP_ALL_COMPLETED,
    sp_map) runs them itself, each under its own identity; in every other wait its pool lets one more worker run.  So a pool
-   of one worker never deadlocks on its own futures.  A thread that is no worker never runs tasks.
+   of one worker never deadlocks on its own futures.  A thread that is no worker never runs tasks, but for those of an
+   sp_inline_pool().
 
    SPDX-License-Identifier: MIT */
 #ifndef SPOOL_FUTURE_H

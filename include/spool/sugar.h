@@ -80,6 +80,7 @@
 
 /* executor.h */
 #define sp_thread_pool(...) sp_thread_pool_new(SP_OPTIONS_(sp_thread_pool_options, __VA_ARGS__))
+#define sp_inline_pool(...) sp_inline_pool_new(SP_OPTIONS_(sp_inline_pool_options, __VA_ARGS__))
 #define sp_submit(pool, ...) SP_SUBMIT_(sp_executor_submit, (pool), __VA_ARGS__, )
 #define sp_post(pool, ...) SP_SUBMIT_(sp_executor_post, (pool), __VA_ARGS__, )
 #define SP_SUBMIT_(call, pool, fn, ...) call(pool, &fn##_sp_task, SP_ARG_(fn, __VA_ARGS__))
@@ -90,6 +91,10 @@
 #define SP_MAP_(pool, fn, in, out, n, ...)                                                                             \
     sp_executor_map(pool, &fn##_sp_task, (const fn##_sp_arg *){ in }, (fn##_sp_result *){ out }, (n),                  \
                     SP_OPTIONS_(sp_map_options, __VA_ARGS__))
+#define sp_map_lazy(pool, fn, next, ...) SP_MAP_LAZY_((pool), fn, (next), __VA_ARGS__, )
+#define SP_MAP_LAZY_(pool, fn, next, context, ...)                                                                     \
+    sp_executor_map_lazy(pool, &fn##_sp_task, next, (context), SP_OPTIONS_(sp_map_lazy_options, __VA_ARGS__))
+#define sp_map_next(mapping, out, timeout) sp_mapping_next((mapping), (out), SP_SIZEOF_(out), (timeout))
 #define sp_shutdown(...) SP_SHUTDOWN_(__VA_ARGS__, )
 #define SP_SHUTDOWN_(pool, ...) sp_executor_shutdown((pool), SP_OPTIONS_(sp_shutdown_options, __VA_ARGS__))
 
@@ -178,7 +183,8 @@ static inline SP_UNUSED_ void sp_guard_leave_(sp_guard *guard)
     for (sp_guard guard SP_CLEANUP_(sp_guard_leave_) = enter; guard.sp_live_; guard.sp_live_ = false)
 
 /* A handle that ends with its scope: `sp_auto(sp_executor) pool = sp_thread_pool();`.  An executor is shut down (drained)
-   and released; a completion, thread, queue and future are released.  NULL is fine. */
+   and released; a mapping is released, which cancels the rest; a completion, thread, queue and future are released.  NULL is
+   fine. */
 #define sp_auto(Type) SP_CLEANUP_(Type##_scope_end_) SP_UNUSED_ Type *
 
 static inline SP_UNUSED_ void sp_executor_scope_end_(sp_executor **handle)
@@ -186,6 +192,11 @@ static inline SP_UNUSED_ void sp_executor_scope_end_(sp_executor **handle)
     sp_status status = sp_executor_shutdown(*handle, NULL);
     (void)status; /* SP_DEADLOCK from its own task: it is closed all the same */
     sp_executor_release(*handle);
+}
+
+static inline SP_UNUSED_ void sp_mapping_scope_end_(sp_mapping **handle)
+{
+    sp_mapping_release(*handle);
 }
 
 static inline SP_UNUSED_ void sp_completion_scope_end_(sp_completion **handle)

@@ -56,7 +56,7 @@ void sp__executor_ref_down(sp_executor *executor)
 
 bool sp__executor_is_own(const sp_executor *executor)
 {
-    return sp__self()->pool == &executor->owner;
+    return sp__runner_of_pool(&executor->owner) != NULL;
 }
 
 /* A submit was not accepted: the future has failed, and only the caller's reference is left. */

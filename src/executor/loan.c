@@ -43,7 +43,7 @@ bool sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan)
     struct sp__pool *pool = sp__container_of(owner, struct sp__pool, base.owner);
     struct sp__worker *worker = sp__worker_self(pool);
     if (worker == NULL)
-        return false; /* in its finalizer it has no permit any more */
+        return true; /* in its finalizer it has no permit to lend */
     worker->lends++;
     bool wanted = advance(pool, loan);
     sp_lock_acquire(&pool->lock);
@@ -63,11 +63,14 @@ bool sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan)
 void sp__pool_give_back(struct sp__owner *owner, struct sp__loan *loan)
 {
     struct sp__pool *pool = sp__container_of(owner, struct sp__pool, base.owner);
+    struct sp__worker *worker = sp__worker_self(pool);
+    if (worker == NULL)
+        return;
     sp_lock_acquire(&pool->lock);
     pool->lent--;
     if (sp__list_linked(&loan->link))
         forget(pool, loan);
     sp_lock_release(&pool->lock);
     sp__crew_step_back(&pool->crew);
-    sp__worker_self(pool)->lends--;
+    worker->lends--;
 }

@@ -176,6 +176,8 @@ static sp_status run_map(struct map *map, void *ret_outputs, sp_future **ret_fai
     } else {
         sp_future *future = first_failure(map, failed);
         drop_leftovers(map);
+        if (future == &sp__future_no_memory && ret_failed != NULL)
+            status = SP_MEMORY_ERROR; /* what the future says that the caller is given */
         if (ret_failed != NULL)
             *ret_failed = future;
         else
@@ -183,6 +185,15 @@ static sp_status run_map(struct map *map, void *ret_outputs, sp_future **ret_fai
     }
     sp_release_all(map->futures, map->chunks);
     return status;
+}
+
+/* There is no memory to begin with. */
+static void refuse(const struct map *map, sp_future **ret_failed)
+{
+    for (size_t i = 0; i < map->n; i++)
+        drop_input(map->task, map->inputs + i * map->task->arg_size);
+    if (ret_failed != NULL)
+        *ret_failed = &sp__future_no_memory;
 }
 
 sp_status sp_executor_map(sp_executor *executor, const sp_task *task, const void *inputs, void *ret_outputs, size_t n,
@@ -201,8 +212,7 @@ sp_status sp_executor_map(sp_executor *executor, const sp_task *task, const void
     if (allocate(&map))
         status = run_map(&map, ret_outputs, options != NULL ? options->ret_failed : NULL);
     else
-        for (size_t i = 0; i < n; i++)
-            drop_input(task, map.inputs + i * task->arg_size);
+        refuse(&map, options != NULL ? options->ret_failed : NULL);
     deallocate(&map);
     return status;
 }

@@ -86,8 +86,8 @@ static inline struct sp__pool *sp__pool_of(sp_executor *executor)
 /* The calling thread's record, if it is a worker of this pool. */
 static inline struct sp__worker *sp__worker_self(const struct sp__pool *pool)
 {
-    const struct sp__runner *self = sp__self();
-    return self->pool == &pool->base.owner ? self->worker : NULL;
+    const struct sp__runner *self = sp__runner_of_pool(&pool->base.owner);
+    return self != NULL ? self->worker : NULL;
 }
 
 /* ---- find.c ---- */

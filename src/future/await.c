@@ -1,8 +1,8 @@
 /* Waiting for one future.
 
-   A thread that is no worker of the future's pool sleeps.  A worker that waits without a limit for a queued future of its
-   own pool runs it, as a runner of its own, on its own stack.  In all other cases it sleeps, and its pool may let another
-   worker run meanwhile.
+   A thread that is no worker of the future's pool sleeps, unless the tasks of that pool are run by those who wait for them:
+   then it drives the pool.  A worker that waits without a limit for a queued future of its own pool runs it, as a runner of
+   its own, on its own stack.  In all other cases it sleeps, and its pool may let another worker run meanwhile.
 
    SPDX-License-Identifier: MIT */
 #include "future/future.h"
@@ -11,7 +11,11 @@
 #include "park/spin.h"
 #include "park/wait_graph.h"
 
-enum { STACK_TO_HELP = 64 * 1024 }; /* bytes that must be left to run a task on this stack */
+enum { STACK_TO_HELP = 64 * 1024 };         /* bytes that must be left to run a task on this stack */
+#define RETRY_NANOSECONDS INT64_C(10000000) /* until a worker is asked for again that the system refused */
+
+bool (*sp__future_driver)(sp_future *awaited);
+uint32_t sp__driven_executors;
 
 bool sp__is_own_future(const sp_future *future)
 {
@@ -98,30 +102,38 @@ static sp_status sleep_for(sp_future *future, int64_t deadline)
 sp_status sp__await_asleep(sp_future *future, int64_t deadline)
 {
     sp_status status;
-    if (answers_at_once(future, deadline, &status))
-        return status;
-    return sleep_for(future, deadline);
+    while (!answers_at_once(future, deadline, &status)) {
+        if (!sp__drive(future))
+            return sleep_for(future, deadline);
+        if (sp__deadline_passed(deadline))
+            deadline = SP__PASSED; /* what was run took its time */
+    }
+    return status;
 }
 
-static bool is_of_pool(const sp_future *future, const struct sp__runner *self)
+/* The runner by which the caller is a worker of the future's pool, or NULL. */
+static struct sp__runner *worker_for(const sp_future *future)
 {
-    return future->owner != NULL && self->pool == future->owner;
+    return future->owner != NULL ? sp__runner_of_pool(future->owner) : NULL;
 }
 
-static bool has_stack(struct sp__runner *self)
+enum stack { TOO_LITTLE, ENOUGH, UNKNOWN };
+
+static enum stack look_at_stack(void)
 {
+    struct sp__runner *self = sp__self();
     if (self->stack_bottom == 0)
         self->stack_bottom = sp__os_stack_bottom();
     uintptr_t bottom = self->stack_bottom, here = (uintptr_t)__builtin_frame_address(0);
-    return bottom != 0 && here > bottom && here - bottom >= STACK_TO_HELP;
+    if (bottom == 0)
+        return UNKNOWN;
+    return here > bottom && here - bottom >= STACK_TO_HELP ? ENOUGH : TOO_LITTLE;
 }
 
-/* pre: the caller is a worker of the future's pool. */
-static bool help(sp_future *future, struct sp__runner *self)
+/* Run it if it is queued.  `worker`: the runner by which the caller works for its pool. */
+static bool run_here(sp_future *future, const struct sp__runner *worker)
 {
-    if (sp__future_phase(future) != SP__PENDING || !has_stack(self))
-        return false;
-    bool drop = future->owner->take_back(self->worker, future);
+    bool drop = future->owner->take_back != NULL && future->owner->take_back(worker->worker, future);
     if (!sp__future_claim(future)) {
         if (drop)
             sp_future_release(future);
@@ -129,28 +141,47 @@ static bool help(sp_future *future, struct sp__runner *self)
     }
     struct sp__runner runner;
     sp__runner_push(&runner, future->task->name);
+    runner.pool = worker->pool;
+    runner.worker = worker->worker;
     sp__future_run(future, drop);
     sp__runner_pop(&runner);
     return true;
 }
 
-bool sp__help(sp_future *future)
+static bool is_queued(const sp_future *future)
 {
-    struct sp__runner *self = sp__self();
-    return is_of_pool(future, self) && help(future, self);
+    return sp__future_phase(future) == SP__PENDING;
 }
 
-struct sp__owner *sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n)
+bool sp__help(sp_future *future, bool at_any_price)
 {
-    const struct sp__runner *self = sp__self();
-    bool concerned = false;
-    for (size_t i = 0; i < n && !concerned; i++)
-        concerned = is_of_pool(futures[i], self) && !sp__future_is_done(futures[i]);
-    if (!concerned)
-        return NULL;
-    *loan = (struct sp__loan){ .awaited = futures, .n = n };
-    struct sp__owner *owner = (struct sp__owner *)(uintptr_t)self->pool;
-    return owner->lend(owner, loan) ? owner : NULL;
+    const struct sp__runner *worker = worker_for(future);
+    if (worker == NULL || !is_queued(future))
+        return false;
+    enum stack stack = look_at_stack();
+    return (stack == ENOUGH || (stack == UNKNOWN && at_any_price)) && run_here(future, worker);
+}
+
+bool sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n, struct sp__owner **ret_lender)
+{
+    *ret_lender = NULL;
+    for (size_t i = 0; i < n; i++) {
+        struct sp__owner *owner = futures[i]->owner;
+        if (worker_for(futures[i]) == NULL || owner->lend == NULL || sp__future_is_done(futures[i]))
+            continue;
+        *loan = (struct sp__loan){ .awaited = futures, .n = n };
+        if (!owner->lend(owner, loan))
+            return false;
+        *ret_lender = owner;
+        return true;
+    }
+    return true;
+}
+
+int64_t sp__retry_at(int64_t deadline)
+{
+    int64_t retry = sp__os_now() + RETRY_NANOSECONDS;
+    return retry < deadline ? retry : deadline;
 }
 
 /* Watch it for as long as a small task takes, when another worker has it: lending would cost more. */
@@ -162,34 +193,52 @@ static bool glance_until_done(const sp_future *future)
     return sp__future_is_done(future);
 }
 
+/* A worker of the future's pool sleeps, and lets another run meanwhile.  While the system refuses one, it asks again and
+   again; and it runs the task itself on a stack of which nothing is known, rather than wait for nobody. */
+static sp_status lend_and_sleep(sp_future *future, int64_t deadline)
+{
+    for (;;) {
+        struct sp__loan loan;
+        struct sp__owner *lender;
+        if (sp__lend(&loan, &future, 1, &lender)) {
+            sp_status status = sp__await_asleep(future, deadline);
+            if (lender != NULL)
+                lender->give_back(lender, &loan);
+            return status;
+        }
+        if (deadline == SP__NEVER && sp__help(future, true))
+            return SP_OK;
+        sp_status status = sp__await_asleep(future, sp__retry_at(deadline));
+        if (status != SP_TIMEOUT || sp__deadline_passed(deadline))
+            return status;
+    }
+}
+
 /* A worker of the future's pool waits. */
-static sp_status await_own(sp_future *future, int64_t deadline, struct sp__runner *self)
+static sp_status await_own(sp_future *future, int64_t deadline, const struct sp__runner *worker)
 {
     sp_status status;
-    if (deadline == SP__NEVER && help(future, self))
+    if (deadline == SP__NEVER && is_queued(future) && look_at_stack() == ENOUGH && run_here(future, worker))
         return SP_OK;
     if (answers_at_once(future, deadline, &status))
         return status;
-    if (sp__future_phase(future) != SP__PENDING && sp__spin_limit > 0 && glance_until_done(future))
+    if (!is_queued(future) && sp__spin_limit > 0 && glance_until_done(future))
         return SP_OK;
     /* Also when it runs already: its task may itself wait for something that is queued, and we are no use meanwhile. */
-    struct sp__loan loan;
-    struct sp__owner *lender = sp__lend(&loan, &future, 1);
-    status = sp__await_asleep(future, deadline);
-    if (lender != NULL)
-        lender->give_back(lender, &loan);
-    return status;
+    return lend_and_sleep(future, deadline);
 }
 
 sp_status sp__await(sp_future *future, int64_t deadline)
 {
     sp_status status;
-    struct sp__runner *self = sp__self();
-    if (sp__future_is_done(future))
-        return SP_OK;
-    if (is_of_pool(future, self))
-        return await_own(future, deadline, self);
-    if (answers_at_once(future, deadline, &status))
-        return status;
-    return spin_until_done(future) ? SP_OK : sleep_for(future, deadline);
+    const struct sp__runner *worker = worker_for(future);
+    if (worker != NULL)
+        return await_own(future, deadline, worker);
+    while (!answers_at_once(future, deadline, &status)) {
+        if (!sp__drive(future))
+            return spin_until_done(future) ? SP_OK : sleep_for(future, deadline);
+        if (sp__deadline_passed(deadline))
+            deadline = SP__PASSED; /* as in sp__await_asleep */
+    }
+    return status;
 }

@@ -28,6 +28,9 @@ struct sp_completion {
     size_t distinct;                  /* set once */
     int64_t deadline;                 /* set once */
     sp_status status;                 /* reader only */
+    size_t from;                      /* reader only; those before it are done */
+    uint64_t looked_by;               /* reader only; the runner that has looked for what is hopeless, 0 none */
+    uint32_t looked_in;               /* reader only; in which process */
     sp_future **awaited;              /* reader only: all futures, for loans; NULL until there is one */
     struct entry entries[];
 };
@@ -101,9 +104,7 @@ static bool too_few(void *context)
     return sp__load_seq_cst(&completion->arrived) < sp__load_relaxed(&completion->wanted);
 }
 
-/* Is there one that cannot become done while we wait?  SP_DEADLOCK: a task waits for itself.  SP_SHUT_DOWN: it was left
-   behind by a fork. */
-static sp_status find_hopeless(const sp_completion *completion)
+static sp_status look_for_hopeless(const sp_completion *completion)
 {
     const bool in_task = sp__self()->task != NULL;
     if (!in_task && sp__process_number == 0)
@@ -118,8 +119,28 @@ static sp_status find_hopeless(const sp_completion *completion)
     return SP_OK;
 }
 
+/* Is there one that cannot become done while we wait?  SP_DEADLOCK: a task waits for itself.  SP_SHUT_DOWN: it was left
+   behind by a fork.  Looked through once for each reader and process, not for each wait. */
+static sp_status find_hopeless(sp_completion *completion)
+{
+    uint64_t reader = sp__self_id();
+    if (completion->looked_by == reader && completion->looked_in == sp__process_number)
+        return SP_OK;
+    completion->looked_by = reader;
+    completion->looked_in = sp__process_number;
+    return look_for_hopeless(completion);
+}
+
+/* The first that is perhaps not done.  Those before it are, for good. */
+static size_t first_pending(sp_completion *completion)
+{
+    while (completion->from < completion->n && sp__future_is_done(completion->entries[completion->from].future))
+        completion->from++;
+    return completion->from;
+}
+
 /* Wait, but not without end, until so many have arrived.  False: the deadline passed. */
-static bool sleep_until(sp_completion *completion, size_t wanted, bool spun)
+static bool sleep_until(sp_completion *completion, size_t wanted, int64_t deadline, bool spun)
 {
     sp__store_relaxed(&completion->wanted, (uint32_t)wanted); /* relaxed: see arrive */
     struct sp__spin spin = SP__SPIN;
@@ -132,41 +153,58 @@ static bool sleep_until(sp_completion *completion, size_t wanted, bool spun)
                                         .kind = SP__COMPLETION,
                                         .must_wait = too_few,
                                         .context = completion,
-                                        .deadline = completion->deadline,
+                                        .deadline = deadline,
                                         .spun = true }) != SP__PARK_TIMEOUT;
 }
 
-/* The futures as an array, for a loan.  Without memory there is none. */
-static struct sp__owner *lend(sp_completion *completion, struct sp__loan *loan)
+/* Lend a worker, as sp__lend.  It takes an array of the futures; without memory for it there is no loan. */
+static bool lend(sp_completion *completion, struct sp__loan *loan, struct sp__owner **ret_lender)
 {
     if (completion->awaited == NULL) {
         completion->awaited = sp__os_alloc(completion->n * sizeof(sp_future *));
         if (completion->awaited == NULL)
-            return NULL;
+            return false;
         for (size_t i = 0; i < completion->n; i++)
             completion->awaited[i] = completion->entries[i].future;
     }
-    return sp__lend(loan, completion->awaited, completion->n);
+    size_t from = first_pending(completion);
+    return sp__lend(loan, completion->awaited + from, completion->n - from, ret_lender);
 }
 
 /* No worker could be lent: run one of the awaited ourselves, better than to wait for ever. */
 static bool help_any(sp_completion *completion)
 {
-    for (size_t i = 0; i < completion->n; i++)
-        if (sp__help(completion->entries[i].future))
+    for (size_t i = first_pending(completion); i < completion->n; i++)
+        if (sp__help(completion->entries[i].future, true))
             return true;
     return false;
 }
 
-/* Wait once.  False: the deadline passed. */
+/* Run something of an executor whose tasks are run by those who wait. */
+static bool drive_any(sp_completion *completion)
+{
+    if (sp__load_relaxed(&sp__driven_executors) == 0) /* relaxed: as in sp__drive */
+        return false;
+    for (size_t i = first_pending(completion); i < completion->n; i++)
+        if (sp__drive(completion->entries[i].future))
+            return true;
+    return false;
+}
+
+/* Run something, or wait once.  False: the deadline passed. */
 static bool await_arrival(sp_completion *completion)
 {
     struct sp__loan loan;
-    bool is_worker = sp__self()->pool != NULL;
-    struct sp__owner *lender = is_worker ? lend(completion, &loan) : NULL;
-    if (is_worker && lender == NULL && completion->deadline == SP__NEVER && help_any(completion))
+    struct sp__owner *lender = NULL;
+    if (drive_any(completion))
         return true;
-    bool in_time = sleep_until(completion, completion->taken + 1, lender != NULL);
+    if (sp__self()->pool != NULL && !lend(completion, &loan, &lender)) {
+        if (completion->deadline == SP__NEVER && help_any(completion))
+            return true;
+        (void)sleep_until(completion, completion->taken + 1, sp__retry_at(completion->deadline), true);
+        return !sp__deadline_passed(completion->deadline);
+    }
+    bool in_time = sleep_until(completion, completion->taken + 1, completion->deadline, lender != NULL);
     if (lender != NULL)
         lender->give_back(lender, &loan);
     return in_time;
@@ -175,7 +213,7 @@ static bool await_arrival(sp_completion *completion)
 sp_status sp__completion_await_all(sp_completion *completion)
 {
     while (sp__load_seq_cst(&completion->arrived) < completion->distinct) { /* seq_cst: as in too_few */
-        if (!sleep_until(completion, completion->distinct, false) && too_few(completion))
+        if (!sleep_until(completion, completion->distinct, completion->deadline, false) && too_few(completion))
             return SP_TIMEOUT;
     }
     return SP_OK;

@@ -27,12 +27,12 @@ struct sp__loan {
 };
 struct sp__owner {
     /* The calling worker is about to sleep: let one more worker run until give_back, the awaited futures first.
-       False: there is none to be had. */
+       False: there is none to be had.  NULL: the executor has no workers, see sp__future_driver. */
     bool (*lend)(struct sp__owner *owner, struct sp__loan *loan);
     void (*give_back)(struct sp__owner *owner, struct sp__loan *loan);
-    /* The calling worker (its sp__runner.worker) is about to run this queued future itself: take it off the queue if that is
+    /* The calling worker, known by its sp__runner.worker, is about to run this queued future itself: take it off the queue if that is
        easy.  True: the queue's reference is the caller's now. */
-    bool (*take_back)(void *worker, sp_future *future);
+    bool (*take_back)(void *worker, sp_future *future); /* NULL: never */
 };
 
 /* A block: this, the argument, the result.  One cache line on 64 bits. */
@@ -75,6 +75,14 @@ static inline bool sp__future_is_lost(const sp_future *future)
 {
     return future->owner != NULL && future->process != sp__process_number;
 }
+
+/* Asked by whoever is about to sleep for a future: run, in the calling thread, one task of the future's executor.  False:
+   that is not how its tasks are run, or there is nothing to be run for it; the caller may sleep.  Set before main, or never.
+
+   Not a function of sp__owner: a waiter that is no worker of the executor does not keep it, and the executor may go as soon
+   as the future is done.  So it is for the driver to tell, by its address alone, whether there still is such an executor. */
+extern bool (*sp__future_driver)(sp_future *awaited);
+extern uint32_t sp__driven_executors; /* atomic; how many there are */
 
 /* ---- block.c ---- */
 /* Memory of futures, recycled; README.md, "Memory". */
@@ -143,7 +151,10 @@ void sp__future_run(sp_future *future, bool drop);
 /* Complete a future that never ran with an error, which the future owns from now on.  False: it was claimed or cancelled;
    the error is freed. */
 bool sp__future_fail(sp_future *future, sp_status status, sp_error *error);
-/* Somebody looks at how it ended. */
+/* Move the result out: it is the caller's now, and drop_result is not called.  pre: it is FINISHED, the caller has the last
+   handle, and this is done once. */
+void sp__future_take_result(sp_future *future, void *ret_value);
+/* Somebody looks at how it ended; before the end: nobody will have to. */
 void sp__future_mark_seen(sp_future *future);
 /* The error of a future that failed or was cancelled; NULL in every other phase. */
 sp_error *sp__future_error_of(sp_future *future);
@@ -180,11 +191,19 @@ sp_status sp__await(sp_future *future, int64_t deadline);
 /* The same without lending a worker: for a caller that has lent one already. */
 sp_status sp__await_asleep(sp_future *future, int64_t deadline);
 /* Lend a worker of the calling thread's pool while it sleeps, if the set has futures of that pool that are not done.
-   NULL: nothing was lent. */
-struct sp__owner *sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n);
+   *ret_lender: that pool, or NULL when nothing was lent.  False: it ought to have been, but there is none to be had. */
+bool sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n, struct sp__owner **ret_lender);
+/* When to ask again for a worker that was not to be had. */
+int64_t sp__retry_at(int64_t deadline);
+/* Ask the driver, if there is one. */
+static inline bool sp__drive(sp_future *future)
+{
+    /* relaxed: who has a future of such an executor got it after the executor was counted */
+    return sp__load_relaxed(&sp__driven_executors) != 0 && sp__future_driver(future);
+}
 /* Run the task of a queued future of one's own pool on this stack.  False: it is not ours, not queued, or there is too
-   little stack. */
-bool sp__help(sp_future *future);
+   little stack; or nothing is known of the stack, but for `at_any_price`. */
+bool sp__help(sp_future *future, bool at_any_price);
 
 /* ---- completion.c ---- */
 sp_completion *sp__completion_new(sp_future *const *futures, size_t n, int64_t deadline);

@@ -87,7 +87,8 @@ static void complete_failed(sp_future *future, enum sp__phase from, sp_status st
     future->status = status;
     /* relaxed: published by the terminal phase */
     sp__store_relaxed(&future->error, error);
-    if (!cancelled)
+    /* relaxed: who marks it a moment later is met in report_unseen */
+    if (!cancelled && !(sp__load_relaxed(&future->word) & SP__FUTURE_SEEN))
         sp__unseen_file(error);
     (void)complete(future, from, cancelled ? SP__CANCELLED : SP__FAILED, drop);
 }
@@ -202,6 +203,13 @@ sp_status sp__future_status(sp_future *future)
     }
 }
 
+void sp__future_take_result(sp_future *future, void *ret_value)
+{
+    sp__task_copy(ret_value, sp__future_result_bytes(future), future->task->result_size);
+    sp__or_relaxed(&future->word,
+                   SP__FUTURE_TAKEN); /* relaxed: read at the last release only, as in sp__future_mark_seen */
+}
+
 void sp__future_mark_seen(sp_future *future)
 {
     /* relaxed: compared at the last release only, which the reference count orders */
@@ -220,7 +228,8 @@ sp_future *sp_future_retain(sp_future *future)
 static void report_unseen(sp_future *future, uint64_t seen)
 {
     sp_error *error = sp__load_relaxed(&future->error); /* relaxed: nobody else is left */
-    if (sp__phase_of(seen) == SP__FAILED && !(seen & SP__FUTURE_SEEN) && sp__unseen_take(error))
+    /* Taken in any case: it may have been marked while it was being filed. */
+    if (sp__phase_of(seen) == SP__FAILED && sp__unseen_take(error) && !(seen & SP__FUTURE_SEEN))
         sp__unseen_error(error);
     sp__error_free(error);
 }
@@ -229,11 +238,12 @@ static void report_unseen(sp_future *future, uint64_t seen)
 static void destroy(sp_future *future)
 {
     const sp_task *task = future->task;
+    uint64_t seen = sp__load_relaxed(&future->word); /* relaxed: nobody else is left */
     if (future->error != NULL)
-        report_unseen(future, sp__load_relaxed(&future->word)); /* relaxed: nobody else is left */
+        report_unseen(future, seen);
     if (task->drop_arg != NULL)
         task->drop_arg(sp__future_arg_bytes(future));
-    if (task->drop_result != NULL)
+    if (task->drop_result != NULL && !(seen & SP__FUTURE_TAKEN))
         task->drop_result(sp__future_result_bytes(future));
     if (future->watches != NULL)
         sp__watch_drop_callbacks(future);

@@ -28,6 +28,7 @@ enum sp__phase {
 #define SP__FUTURE_WATCHED ((uint64_t)16)
 #define SP__FUTURE_CANCEL_REQUESTED ((uint64_t)32)
 #define SP__FUTURE_SEEN ((uint64_t)64)
+#define SP__FUTURE_TAKEN ((uint64_t)128)
 #define SP__FUTURE_REF ((uint64_t)1 << 32) /* one reference; their number is the upper half */
 
 static inline enum sp__phase sp__phase_of(uint64_t seen)

@@ -13,7 +13,7 @@ static sp_status wait_in_turn(sp_future *const *futures, size_t n, int64_t deadl
     struct sp__loan loan;
     struct sp__owner *lender = NULL;
     if (deadline != SP__NEVER && deadline != SP__PASSED && sp__self()->pool != NULL)
-        lender = sp__lend(&loan, futures, n);
+        (void)sp__lend(&loan, futures, n, &lender); /* if it is refused, each wait asks again */
     sp_status status = SP_OK;
     for (size_t i = 0; i < n && status == SP_OK; i++)
         status = lender != NULL ? sp__await_asleep(futures[i], deadline) : sp__await(futures[i], deadline);
@@ -52,6 +52,16 @@ static sp_status wait_at_once(sp_completion *completion, sp_future *const *futur
     return status;
 }
 
+/* Have those run whose executor is driven by who waits.  False: the deadline passed. */
+static bool drive_all(sp_future *const *futures, size_t n, int64_t deadline)
+{
+    for (size_t i = 0; i < n; i++)
+        while (!sp__future_is_done(futures[i]) && sp__drive(futures[i]))
+            if (sp__deadline_passed(deadline))
+                return false;
+    return true;
+}
+
 static size_t count_pending(sp_future *const *futures, size_t n, bool *ret_lost)
 {
     size_t pending = 0;
@@ -79,7 +89,8 @@ static sp_status wait_all(sp_future *const *futures, size_t n, int64_t deadline)
         completion = sp__completion_new(futures, n, deadline);
     if (completion == NULL)
         return wait_in_turn(futures, n, deadline);
-    sp_status status = wait_at_once(completion, futures, n, deadline);
+    bool in_time = drive_all(futures, n, deadline);
+    sp_status status = wait_at_once(completion, futures, n, in_time ? deadline : SP__PASSED);
     sp_completion_release(completion);
     return status;
 }

@@ -86,10 +86,12 @@ void sp__watch_remove(sp_future *future, struct sp__watch *watch)
     sp__word_lock_release(lock);
 }
 
-static void call(sp_future *future, struct callback *callback)
+/* What a callback raises is no task's error. */
+static void call(sp_future *future, void (*fn)(sp_future *, void *), void *context)
 {
-    callback->fn(future, callback->context);
-    sp__os_free(callback);
+    struct sp__error_box *before = sp__error_set_aside();
+    fn(future, context);
+    sp__error_restore(before);
 }
 
 /* Under the watch lock: tell the sets, and take the callbacks out, oldest first. */
@@ -118,7 +120,9 @@ void sp__watch_tell(sp_future *future)
     sp__word_lock_release(lock);
     for (struct sp__watch *next; callbacks != NULL; callbacks = next) {
         next = callbacks->next;
-        call(future, sp__container_of(callbacks, struct callback, watch));
+        struct callback *callback = sp__container_of(callbacks, struct callback, watch);
+        call(future, callback->fn, callback->context);
+        sp__os_free(callback);
     }
 }
 
@@ -143,7 +147,7 @@ void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future *future
         struct callback *callback = sp__os_alloc(sizeof *callback);
         if (callback == NULL) {
             (void)sp__await(future, SP__NEVER); /* the call cannot fail: without memory it waits itself */
-            fn(future, context);
+            call(future, fn, context);
             return;
         }
         *callback = (struct callback){ .fn = fn, .context = context };
@@ -157,5 +161,5 @@ void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future *future
             return;
         sp__os_free(callback);
     }
-    fn(future, context);
+    call(future, fn, context);
 }

@@ -85,6 +85,15 @@ static inline bool sp__is_thread_id(uint64_t id)
 {
     return id & 1;
 }
+/* The current runner, or the one that waits below it on this stack, which works for that executor; NULL: none.  They may
+   differ: a task of one executor may run the tasks of another, see executor/inline.c. */
+static inline struct sp__runner *sp__runner_of_pool(const void *pool)
+{
+    struct sp__runner *runner = sp__self();
+    while (runner != NULL && runner->pool != pool)
+        runner = runner->outer;
+    return runner;
+}
 const char *sp__runner_name(const struct sp__runner *runner);
 void sp__runner_set_name(struct sp__runner *runner, const char *name);
 

@@ -141,6 +141,19 @@ void sp__error_drop_raised(void)
     keep_raised(NULL);
 }
 
+struct sp__error_box *sp__error_set_aside(void)
+{
+    struct sp__runner *self = sp__self();
+    struct sp__error_box *raised = self->raised;
+    self->raised = NULL;
+    return raised;
+}
+
+void sp__error_restore(struct sp__error_box *before)
+{
+    keep_raised(before);
+}
+
 sp_error *sp__error_take_raised(sp_status status, const char *task, const char *file)
 {
     struct sp__runner *self = sp__self();

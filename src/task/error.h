@@ -8,6 +8,8 @@
 
 #include <spool/status.h>
 
+struct sp__error_box;
+
 /* A new record; task and file must live as long (they are literals of the descriptor or the call).  Never NULL: without
    memory it is the record of last resort of that status. */
 sp_error *sp__error_new(sp_status status, const char *task, const char *file, int line, const char *message);
@@ -20,6 +22,10 @@ void sp__error_free(sp_error *error);
 sp_error *sp__error_take_raised(sp_status status, const char *task, const char *file);
 /* Drop what the runner raised: the task succeeded after all. */
 void sp__error_drop_raised(void);
+
+/* What runs now is not on the account of the current task: keep what that raised, drop what this raises. */
+struct sp__error_box *sp__error_set_aside(void);
+void sp__error_restore(struct sp__error_box *before);
 
 /* The error waits to be looked at. */
 void sp__unseen_file(sp_error *error);

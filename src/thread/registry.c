@@ -167,7 +167,7 @@ size_t sp__registry_list(sp_thread **ret_threads, size_t n)
 /* Does the calling thread run a task of this one's? */
 static bool is_own(const struct sp__drainable *drainable)
 {
-    return sp__self()->pool == drainable->owner;
+    return sp__runner_of_pool(drainable->owner) != NULL;
 }
 
 static struct sp__drainable *first_drainable(void)

@@ -78,7 +78,7 @@ size_t sp__registry_list(sp_thread **ret_threads, size_t n);
 /* Something else that process exit waits for: a pool. */
 struct sp__drainable {
     struct sp__list link;                   /* guarded by the registry lock */
-    const void *owner;                      /* compared with sp__runner.pool: never waited for by itself */
+    const void *owner;                      /* an executor, as in sp__runner.pool: never waited for by its own tasks */
     bool (*retain)(struct sp__drainable *); /* under the registry lock; false: its end has begun */
     bool (*drain)(struct sp__drainable *, int64_t deadline); /* true: nothing is left, and it has removed itself */
     void (*release)(struct sp__drainable *);

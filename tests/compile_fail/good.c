@@ -1,5 +1,10 @@
 /* The good lines, which must be silent: without them a case that is rejected proves nothing. */
 #include "common.h"
+static bool next(void *context, void *ret_arg)
+{
+    *(int *)ret_arg = 1;
+    return context != NULL;
+}
 int probe(void);
 int probe(void)
 {
@@ -12,6 +17,10 @@ int probe(void)
     int y = 0;
     size_t n = 0;
     if (sp_result(a, &y, 1) || sp_result_of(download, b, &n, 1.5))
+        return 1;
+    sp_auto(sp_executor) here = sp_inline_pool(.seed = 7);
+    sp_auto(sp_mapping) lazy = sp_map_lazy(here, square, next, &y, .buffersize = 4);
+    if (sp_map_next(lazy, &y, 1.0))
         return 1;
     SP_WITH(&lock) { SP_WITH(&lock) { y++; } }
     { SP_HOLD(&lock); SP_HOLD(&lock); y++; }

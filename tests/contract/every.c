@@ -34,6 +34,7 @@ SP_TASK_EXTERN(elsewhere, struct args, const char *);
 static int cmp(const void *a, const void *b) { (void)a; (void)b; return 0; }
 static void act(void *c) { (void)c; }
 static bool pred(void *c) { return c != NULL; }
+static bool next_input(void *c, void *ret) { (void)c; *(int *)ret = 1; return false; }
 static sp_status init(void *c) { (void)c; return SP_OK; }
 static void said(const char *text, void *c) { (void)text; (void)c; }
 static void unseen(const sp_error *e, void *c) { (void)e; (void)c; }
@@ -229,6 +230,17 @@ static int futures(int n)
     if (sp_map(pool, square, items, outs, 4) || sp_map(pool, square, cin, outs, 4, .chunksize = 4) ||
         sp_map(pool, square, cin, outs, (size_t)n, .chunksize = 8, .ret_failed = &failed))
         return 1;
+    sp_auto(sp_executor) inl = sp_inline_pool(.seed = 7);
+    sp_auto(sp_executor) inl0 = sp_inline_pool();
+    sp_auto(sp_mapping) lazy = sp_map_lazy(pool, square, next_input, &y, .buffersize = 4);
+    sp_auto(sp_mapping) lazy0 = sp_map_lazy(inl, square, next_input, NULL);
+    while (sp_map_next(lazy, &y, 1.0) != SP_STOP) {}
+    if (sp_map_next(lazy0, &y, 1.0) || sp_map_next(lazy0, NULL, SP_NOWAIT))
+        return 1;
+    const sp_error *why = sp_mapping_error(lazy);
+    (void)why;
+    sp_mapping_release(NULL);
+    (void)inl0;
     if (sp_shutdown(pool) || sp_shutdown(pool, .no_wait = true) || sp_shutdown(pool, .no_wait = true, .cancel_futures = true))
         return 1;
     sp_executor_release(sp_executor_retain(pool));

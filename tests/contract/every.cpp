@@ -26,6 +26,12 @@ static sp_status run(const void *arg, void *result)
     return SP_OK;
 }
 
+static bool next_input(void *, void *ret_arg)
+{
+    *static_cast<int *>(ret_arg) = 1;
+    return false;
+}
+
 int every(int n);
 int every(int n)
 {
@@ -58,5 +64,17 @@ int every(int n)
     if (sp_future_result(f, &v, sizeof v, SP_FOREVER) != SP_OK)
         return sp_raise_at(__FILE__, __LINE__, SP_VALUE_ERROR, "no %d", v);
     sp_release_all(&f, 1);
+    sp_inline_pool_options seeded = {};
+    seeded.struct_size = sizeof seeded;
+    seeded.seed = 7;
+    sp_executor *here = sp_inline_pool_new(&seeded);
+    sp_map_lazy_options bounded = {};
+    bounded.struct_size = sizeof bounded;
+    bounded.buffersize = 4;
+    sp_mapping *mapping = sp_executor_map_lazy(here, &task, next_input, nullptr, &bounded);
+    if (sp_mapping_next(mapping, &v, sizeof v, SP_FOREVER) != SP_STOP)
+        return sp_mapping_error(mapping) != nullptr;
+    sp_mapping_release(mapping);
+    sp_executor_release(here);
     return 0;
 }

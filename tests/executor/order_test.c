@@ -265,6 +265,41 @@ static void task_to_map(void **state)
     }
 }
 
+struct notes {
+    struct note notes[6];
+    int next;
+};
+
+static bool next_note(void *context, void *ret_arg)
+{
+    struct notes *notes = context;
+    if (notes->next == 6)
+        return false;
+    struct note *note = &notes->notes[notes->next++];
+    *note = (struct note){ .before = 2 };
+    *(note_pointer *)ret_arg = note;
+    return true;
+}
+
+static void input_to_task_and_task_to_map_next(void **state)
+{
+    (void)state;
+    for (long i = test_count(50); i > 0; i--) {
+        struct notes notes = { .next = 0 };
+        sp_auto(sp_mapping) mapping = sp_map_lazy(pool, answer, next_note, &notes, .buffersize = 3);
+        long before;
+        for (int k = 0; k < 6; k++) {
+            assert_int_equal(sp_map_next(mapping, &before, SP_FOREVER), SP_OK);
+            assert_int_equal(before, 2);
+            check(&notes.notes[k]);
+        }
+        notes.next = 0;
+        sp_auto(sp_mapping) failing = sp_map_lazy(pool, answer_and_fail, next_note, &notes, .buffersize = 1);
+        assert_int_equal(sp_map_next(failing, NULL, SP_FOREVER), SP_VALUE_ERROR);
+        check(&notes.notes[0]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +314,7 @@ int main(void)
         cmocka_unit_test(task_to_wait_idle),
         cmocka_unit_test(initializer_to_task_and_finalizer_to_shutdown),
         cmocka_unit_test(task_to_map),
+        cmocka_unit_test(input_to_task_and_task_to_map_next),
         cmocka_unit_test(thread_to_join_all), /* last: it closes the pool */
     };
     pool = sp_thread_pool(.max_workers = 2);

@@ -1,0 +1,353 @@
+/* The inline pool: it has no threads, its tasks run in those who submit to it or wait for it.  For tests.
+
+   Without a seed a task runs before its submit returns.  With a seed it is queued; whoever waits for a future of the pool,
+   for the pool to be idle or for its end takes queued tasks out at random, by the seed, and runs them until what it waits
+   for is done.  A task of the pool that waits runs nothing but what it waits for: it may hold locks that others need.
+
+   Each task runs as a runner of its own, so that its id, its errors and its pool are not those of whom it runs in.
+
+   Invariants
+   1. `running` counts tasks between take() or enqueue() and finish(); what a waiting task of the pool runs itself stays in
+      the queue as well, and is counted when it is found there.
+   2. While anything is queued or runs, somebody has a reference on the pool's memory: a handle, or whoever runs it.  Who
+      gives up the last handle runs what is queued; inside a task of the pool that is left to whom the task runs in.
+   3. A pool in `pools` whose future is not done has memory (by 2): so a waiter, who knows the pool by its address alone,
+      finds it or finds the future done.
+
+   Lock order: the lock of `pools` and the pool's lock are never held together; tasks, callbacks and drops run without.
+   Fork: the child's copy is closed and empty.
+
+   SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include <spool/lock.h>
+#include <spool/sync.h>
+
+#include "base/refcount.h"
+#include "executor/executor.h"
+#include "os/os.h"
+#include "park/word_lock.h"
+#include "sync/condition.h"
+
+_Static_assert(sizeof(sp_inline_pool_options) == 16 || sizeof(void *) != 8, "programs are compiled against it");
+
+struct inline_pool {
+    sp_executor base;
+    struct sp__list link; /* guarded by the lock of `pools` */
+    uint64_t seed;        /* set once; 0: tasks run at once */
+
+    sp_lock lock;
+    sp_condition changed;          /* of lock: something was queued or has ended */
+    uint64_t random;               /* guarded by lock: state of the generator */
+    sp_future **queue;             /* guarded by lock: in no order, each with a reference */
+    size_t queued, capacity;       /* guarded by lock */
+    size_t running;                /* guarded by lock */
+    bool closed;                   /* guarded by lock */
+    uint64_t submitted, completed; /* guarded by lock */
+};
+
+static struct sp__word_lock pools_lock;
+static struct sp__list pools SP__GUARDED_BY(pools_lock) = { &pools, &pools };
+
+static struct inline_pool *pool_of(sp_executor *executor)
+{
+    return sp__container_of(executor, struct inline_pool, base);
+}
+
+/* Is it a task of the pool, or something inside of one, that calls? */
+static bool is_inside(const struct inline_pool *pool)
+{
+    return sp__executor_is_own(&pool->base);
+}
+
+/* ---- the queue ---- */
+
+/* splitmix64: every seed gives another sequence, the same one each time. */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+/* Under the lock. */
+static bool has_room(struct inline_pool *pool)
+{
+    enum { FIRST_CAPACITY = 16 };
+    if (pool->queued < pool->capacity)
+        return true;
+    size_t capacity = pool->capacity != 0 ? 2 * pool->capacity : FIRST_CAPACITY;
+    sp_future **queue = sp__os_alloc(capacity * sizeof(sp_future *));
+    if (queue == NULL)
+        return false;
+    if (pool->queued != 0)
+        memcpy(queue, pool->queue, pool->queued * sizeof(sp_future *));
+    sp__os_free(pool->queue);
+    pool->queue = queue;
+    pool->capacity = capacity;
+    return true;
+}
+
+/* Under the lock: one step of a Fisher-Yates shuffle.  NULL: nothing is queued. */
+static sp_future *take(struct inline_pool *pool)
+{
+    if (pool->queued == 0)
+        return NULL;
+    size_t index = (size_t)(next_random(&pool->random) % pool->queued);
+    sp_future *future = pool->queue[index];
+    pool->queue[index] = pool->queue[--pool->queued];
+    pool->running++;
+    return future;
+}
+
+/* ---- running ---- */
+
+/* Run a future of the pool as a runner of its own, unless it was cancelled or somebody else runs it, and drop the reference:
+   the user's drops, too, are on that runner's account. */
+static void run(struct inline_pool *pool, sp_future *future)
+{
+    struct sp__runner runner;
+    sp__runner_push(&runner, future->task->name);
+    runner.pool = &pool->base.owner;
+    runner.worker = NULL;
+    if (sp__future_claim(future))
+        sp__future_run(future, true);
+    else
+        sp_future_release(future);
+    sp__runner_pop(&runner);
+}
+
+/* Run what is counted in `running`. */
+static void run_counted(struct inline_pool *pool, sp_future *future)
+{
+    uint32_t process = sp__process_number;
+    run(pool, future);
+    sp_lock_acquire(&pool->lock);
+    if (process == sp__process_number) /* else the task has forked, and this is the child, where nothing was counted */
+        pool->running--;
+    pool->completed++;
+    sp_condition_notify_all(&pool->changed);
+    sp_lock_release(&pool->lock);
+}
+
+/* False: nothing is queued. */
+static bool run_next(struct inline_pool *pool)
+{
+    sp_lock_acquire(&pool->lock);
+    sp_future *future = take(pool);
+    sp_lock_release(&pool->lock);
+    if (future != NULL)
+        run_counted(pool, future);
+    return future != NULL;
+}
+
+/* Nobody has a handle any more: nobody else would run what is left. */
+static void run_rest_if_unheld(struct inline_pool *pool)
+{
+    /* acquire: pairs with the other holders' sp__ref_down in sp_executor_release */
+    if (sp__load_acquire(&pool->base.handles) == 0 && !is_inside(pool))
+        while (run_next(pool))
+            continue;
+}
+
+/* Give up the reference of whoever ran something. */
+static void let_go(struct inline_pool *pool)
+{
+    run_rest_if_unheld(pool);
+    sp__executor_ref_down(&pool->base);
+}
+
+/* Run what is queued and wait for what others run, until nothing is left.  False: the deadline passed. */
+static bool drain(struct inline_pool *pool, int64_t deadline)
+{
+    sp_lock_acquire(&pool->lock);
+    while ((pool->queued > 0 || pool->running > 0) && !sp__deadline_passed(deadline)) {
+        sp_future *future = take(pool);
+        if (future == NULL) {
+            (void)sp__condition_wait_until(&pool->changed, &pool->lock, deadline);
+            continue;
+        }
+        sp_lock_release(&pool->lock);
+        run_counted(pool, future);
+        sp_lock_acquire(&pool->lock);
+    }
+    bool idle = pool->queued == 0 && pool->running == 0;
+    sp_lock_release(&pool->lock);
+    return idle;
+}
+
+/* ---- for those who wait for a future: see sp__future_driver ---- */
+
+/* The pool of a future that is not done, with a reference; NULL: the future is done, or of an executor of another kind. */
+static struct inline_pool *hold_pool_of(const sp_future *awaited)
+{
+    struct inline_pool *found = NULL;
+    sp__word_lock_acquire(&pools_lock);
+    for (struct sp__list *at = pools.next; at != &pools && found == NULL; at = at->next) {
+        struct inline_pool *pool = sp__container_of(at, struct inline_pool, link);
+        if (&pool->base.owner == awaited->owner && !sp__future_is_done(awaited) &&
+            pool->base.drainable.retain(&pool->base.drainable))
+            found = pool;
+    }
+    sp__word_lock_release(&pools_lock);
+    return found;
+}
+
+static bool drive(sp_future *awaited)
+{
+    struct inline_pool *pool = hold_pool_of(awaited);
+    if (pool == NULL)
+        return false;
+    bool ran;
+    if (is_inside(pool)) {
+        ran = sp__future_phase(awaited) == SP__PENDING;
+        if (ran)
+            run(pool, sp_future_retain(awaited));
+    } else {
+        ran = run_next(pool);
+    }
+    let_go(pool);
+    return ran;
+}
+
+/* ---- the operations of an executor ---- */
+
+static sp_status enqueue(sp_executor *executor, sp_future *future)
+{
+    struct inline_pool *pool = pool_of(executor);
+    sp_lock_acquire(&pool->lock);
+    sp_status status = SP_OK;
+    if (pool->closed)
+        status = SP_SHUT_DOWN;
+    else if (pool->seed == 0)
+        pool->running++;
+    else if (has_room(pool))
+        pool->queue[pool->queued++] = future;
+    else
+        status = SP_MEMORY_ERROR;
+    pool->submitted += status == SP_OK;
+    sp_condition_notify_all(&pool->changed); /* who waits for what others run may run this one meanwhile */
+    sp_lock_release(&pool->lock);
+    if (status == SP_OK && pool->seed == 0) {
+        sp__ref_up(&executor->refs); /* the task may release the handle by which we were called */
+        run_counted(pool, future);
+        let_go(pool);
+    }
+    return status;
+}
+
+/* Under the lock, which is given up for it: take the queue away and cancel it. */
+static void cancel_queued(struct inline_pool *pool)
+{
+    sp_future **queue = pool->queue;
+    size_t queued = pool->queued;
+    pool->queue = NULL;
+    pool->queued = pool->capacity = 0;
+    sp_lock_release(&pool->lock);
+    for (size_t i = 0; i < queued; i++) {
+        (void)sp_future_cancel(queue[i]);
+        sp_future_release(queue[i]);
+    }
+    sp__os_free(queue);
+    sp_lock_acquire(&pool->lock);
+}
+
+static sp_status shut_down(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline)
+{
+    struct inline_pool *pool = pool_of(executor);
+    sp_lock_acquire(&pool->lock);
+    pool->closed = true;
+    if (cancel_futures)
+        cancel_queued(pool);
+    sp_lock_release(&pool->lock);
+    if (!wait) {
+        run_rest_if_unheld(pool);
+        return SP_OK;
+    }
+    if (is_inside(pool))
+        return SP_DEADLOCK;
+    if (!drain(pool, deadline))
+        return SP_TIMEOUT;
+    sp__drainable_remove(&executor->drainable); /* process exit need not ask again */
+    return SP_OK;
+}
+
+static bool wait_idle(sp_executor *executor, int64_t deadline)
+{
+    return drain(pool_of(executor), deadline);
+}
+
+static void stats(sp_executor *executor, sp_executor_statistics *ret_stats)
+{
+    struct inline_pool *pool = pool_of(executor);
+    sp_lock_acquire(&pool->lock);
+    *ret_stats = (sp_executor_statistics){ pool->submitted, pool->completed, 0 };
+    sp_lock_release(&pool->lock);
+}
+
+static void destroy(sp_executor *executor)
+{
+    struct inline_pool *pool = pool_of(executor);
+    sp__word_lock_acquire(&pools_lock);
+    if (sp__list_linked(&pool->link)) { /* not so in the child of a fork */
+        sp__list_remove(&pool->link);
+        sp__sub_relaxed(&sp__driven_executors, 1); /* relaxed: see sp__drive */
+    }
+    sp__word_lock_release(&pools_lock);
+    sp__os_free(pool->queue);
+    sp__os_free(pool);
+}
+
+static const struct sp__executor_ops ops = {
+    .enqueue = enqueue, .shutdown = shut_down, .wait_idle = wait_idle, .stats = stats, .destroy = destroy
+};
+
+/* ---- fork ---- */
+
+static void close_in_child(struct sp__drainable *drainable)
+{
+    struct inline_pool *pool = sp__container_of(drainable, struct inline_pool, base.drainable);
+    pool->lock = (sp_lock){ 0 };
+    pool->changed = (sp_condition){ 0 };
+    pool->closed = true;
+    pool->queued = pool->running = 0; /* never run, and not ours to free: the parent's threads may hold them */
+}
+
+static void after_fork(void) SP__UNCHECKED
+{
+    pools_lock = (struct sp__word_lock){ 0 };
+    for (struct sp__list *at = pools.next, *following; at != &pools; at = following) {
+        following = at->next;
+        at->next = at->prev = NULL;
+    }
+    sp__list_init(&pools);
+    sp__store_relaxed(&sp__driven_executors, 0); /* relaxed: the child has one thread */
+}
+
+__attribute__((constructor)) static void get_ready(void)
+{
+    /* As in park/: refused only for want of memory before main. */
+    (void)sp__os_at_fork_child(after_fork);
+    sp__future_driver = drive;
+}
+
+/* ---- */
+
+sp_executor *sp_inline_pool_new(const sp_inline_pool_options *options)
+{
+    struct inline_pool *pool = sp__registry_prepare() == 0 ? sp__os_zalloc(sizeof *pool) : NULL;
+    if (pool == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    pool->seed = pool->random = options != NULL ? options->seed : 0;
+    pool->base.drainable.after_fork = close_in_child;
+    sp__executor_init(&pool->base, &ops);
+    sp__word_lock_acquire(&pools_lock);
+    sp__list_append(&pools, &pool->link);
+    sp__add_relaxed(&sp__driven_executors, 1); /* relaxed: see sp__drive */
+    sp__word_lock_release(&pools_lock);
+    return &pool->base;
+}
