@@ -206,8 +206,8 @@ sp_status sp__future_status(sp_future *future)
 void sp__future_take_result(sp_future *future, void *ret_value)
 {
     sp__task_copy(ret_value, sp__future_result_bytes(future), future->task->result_size);
-    sp__or_relaxed(&future->word,
-                   SP__FUTURE_TAKEN); /* relaxed: read at the last release only, as in sp__future_mark_seen */
+    /* relaxed: read at the last release only, as in sp__future_mark_seen */
+    sp__or_relaxed(&future->word, SP__FUTURE_TAKEN);
 }
 
 void sp__future_mark_seen(sp_future *future)
