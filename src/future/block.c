@@ -96,10 +96,10 @@ static bool fill(struct depot *depot, struct sp__kept *mine) SP__REQUIRES(depot-
         return false;
     struct sp__block **end = &mine->first;
     uint32_t count = 0;
-    for (; count < BATCH && !is_used_up(chunk); count++) {
+    do {
         *end = take_from(chunk);
         end = &(*end)->next;
-    }
+    } while (++count < BATCH && !is_used_up(chunk));
     *end = NULL;
     mine->room = MOST_KEPT - count;
     if (is_used_up(chunk))
