@@ -19,15 +19,15 @@ typedef struct sp_gil sp_gil; /* not there yet */
 /* Options of sp_thread_pool_new(); in C: sp_thread_pool(.max_workers = 8). */
 typedef struct SP_KEYWORDS_ sp_thread_pool_options {
     size_t struct_size;
-    unsigned max_workers;             /* tasks that run at a time; 0: min(32, sp_cpu_count() + 4), as Python */
-    const char *thread_name_prefix;   /* workers are PREFIX-0, PREFIX-1, ...; copied; NULL: "sp-N", N the pool's number */
+    unsigned max_workers;           /* tasks that run at a time; 0: min(32, sp_cpu_count() + 4), as Python */
+    const char *thread_name_prefix; /* workers are PREFIX-0, PREFIX-1, ...; copied; NULL: "sp-N", N the pool's number */
     sp_status (*initializer)(void *arg); /* run by each worker before its first task; a failure breaks the pool */
-    void *initializer_arg;            /* given to both */
-    void (*finalizer)(void *arg);     /* run by each worker that was initialized, at its end */
-    double idle_seconds;              /* an idle worker ends after so long; 0: it stays */
-    size_t max_pending;               /* submit blocks while so many are queued; 0: no bound */
-    size_t stack_size;                /* of workers, bytes; 0: the system's default */
-    sp_gil *gil;                      /* must be NULL for now */
+    void *initializer_arg;               /* given to both */
+    void (*finalizer)(void *arg);        /* run by each worker that was initialized, at its end */
+    double idle_seconds;                 /* an idle worker ends after so long; 0: it stays */
+    size_t max_pending;                  /* submit blocks while so many are queued; 0: no bound */
+    size_t stack_size;                   /* of workers, bytes; 0: the system's default */
+    sp_gil *gil;                         /* must be NULL for now */
 } sp_thread_pool_options;
 
 /* Options of sp_inline_pool_new(); in C: sp_inline_pool(.seed = 7). */
@@ -56,7 +56,8 @@ typedef struct SP_KEYWORDS_ sp_shutdown_options {
     bool cancel_futures; /* cancel what is queued */
 } sp_shutdown_options;
 
-/* Counters of an executor: accepted, taken by workers (cancelled ones included), and how many workers there are. */
+/* Counters of an executor: tasks accepted; tasks dealt with, cancelled ones included, when they are met in the queue; threads
+   that there are, asleep or not. */
 typedef struct sp_executor_statistics {
     uint64_t submitted, completed;
     unsigned workers;
@@ -64,10 +65,20 @@ typedef struct sp_executor_statistics {
 
 /* Make a pool of threads: ThreadPoolExecutor.  In C: sp_thread_pool(...).
 
-   Workers start on demand, idle ones are used first.  All signals but the synchronous ones are blocked in them.
+   Workers start on demand; idle ones are used first, the last to become idle before the others.  No more than .max_workers
+   tasks run at a time.  Those that wait for futures of the pool do not count, others run in their place: so there may be more
+   threads for a while.  A pool that has nothing to do makes no system call.  All signals but the synchronous ones are blocked
+   in workers.
+
+   If the initializer fails in a worker the pool is broken: what is queued, and every later submit, fails with SP_BROKEN_POOL
+   and the initializer's message; what runs goes on.  If the system refuses a thread the pool goes on with those it has; if it
+   has none, what is queued fails with SP_OS_ERROR.
 
    Returns a handle, one reference; NULL: no memory (ENOMEM) or .gil is set (EINVAL).
-   Fork: the child's copy is closed.  Source: CPython 3.13 ThreadPoolExecutor. */
+   Order: tasks that one thread submits from outside begin in the order of the submits.  What a task submits to its own pool
+   is run in that order by the worker that runs the task, or by others who have nothing to do.
+   Fork: the child's copy is closed.  Source: CPython 3.13 ThreadPoolExecutor; R. D. Blumofe and C. E. Leiserson, "Scheduling
+   Multithreaded Computations by Work Stealing" (1999). */
 SP_API sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options);
 
 /* Make an executor without threads, for tests of what uses executors.  In C: sp_inline_pool(.seed = 7).
