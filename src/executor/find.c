@@ -83,9 +83,10 @@ static sp_future *steal(struct sp__worker *worker)
     return NULL;
 }
 
-static sp_future *take_from_inbox(struct sp__pool *pool)
+static sp_future *take_from_inbox(struct sp__worker *worker)
 {
-    sp_future *future = sp__inbox_take(&pool->inbox);
+    struct sp__pool *pool = worker->pool;
+    sp_future *future = sp__inbox_take(&pool->inbox, !worker->searching);
     /* seq_cst: after the inbox has counted it out; pairs with the count before a submitter looks for room */
     if (future != NULL && pool->max_pending != 0 && sp__load_seq_cst(&pool->without_room) != 0) {
         sp_lock_acquire(&pool->lock);
@@ -102,11 +103,11 @@ sp_future *sp__find_task(struct sp__worker *worker)
     /* seq_cst: as in steal; pairs with the addition in sp__pool_lend */
     if (sp__load_seq_cst(&pool->wanted) != 0 && (future = sp__take_awaited(pool)) != NULL)
         return future;
-    if (++worker->ticks % FAIR == 0 && (future = take_from_inbox(pool)) != NULL)
+    if (++worker->ticks % FAIR == 0 && (future = take_from_inbox(worker)) != NULL)
         return future;
     if (worker->deque != NULL && (future = sp__deque_take(worker->deque)) != NULL)
         return future;
-    if ((future = take_from_inbox(pool)) != NULL)
+    if ((future = take_from_inbox(worker)) != NULL)
         return future;
     return steal(worker);
 }

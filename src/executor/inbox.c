@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+enum { FEW = 8 }; /* tasks */
+
 sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most)
 {
     future->next = NULL;
@@ -31,14 +33,26 @@ static sp_future *take_over(struct sp__inbox *inbox)
     sp_lock_acquire(&inbox->in.lock);
     sp_future *chain = inbox->in.first;
     inbox->in.first = NULL;
+    sp__store_relaxed(&inbox->out.over, sp__load_relaxed(&inbox->in.put)); /* relaxed: for let_it_fill */
     sp_lock_release(&inbox->in.lock);
     return chain;
 }
 
-sp_future *sp__inbox_take(struct sp__inbox *inbox)
+/* Let a submitter who is just filling the inbox get ahead: taking over one task at a time costs both sides more. */
+static void let_it_fill(const struct sp__inbox *inbox)
+{
+    uint64_t over = sp__load_relaxed(&inbox->out.over); /* relaxed: a guess, as all here */
+    bool chain_is_empty = sp__load_relaxed(&inbox->out.taken) == over;
+    for (unsigned i = 0; i < 16 && chain_is_empty && sp__load_relaxed(&inbox->in.put) - over < FEW; i++)
+        sp__cpu_relax();
+}
+
+sp_future *sp__inbox_take(struct sp__inbox *inbox, bool is_busy)
 {
     if (sp__inbox_size(inbox) == 0)
         return NULL;
+    if (is_busy)
+        let_it_fill(inbox);
     sp_lock_acquire(&inbox->out.lock);
     sp_future *future = inbox->out.chain != NULL ? inbox->out.chain : take_over(inbox);
     if (future != NULL) {

@@ -24,13 +24,14 @@ struct sp__inbox {
         sp_lock lock;
         sp_future *chain; /* guarded by lock: before all that is in `in` */
         uint64_t taken;   /* atomic, changes under lock: how many left so far */
+        uint64_t over;    /* atomic, changes under lock: so many have come into the chain */
     } out SP__APART;
 };
 
 /* Put the future in, with a reference that is the inbox's then.  SP_FULL: `most` are in there (0: no bound); or the refusal. */
 sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most);
-/* The first, with its reference; NULL: none. */
-sp_future *sp__inbox_take(struct sp__inbox *inbox);
+/* The first, with its reference; NULL: none.  `is_busy`: the caller has just run another, and may wait some nanoseconds. */
+sp_future *sp__inbox_take(struct sp__inbox *inbox, bool is_busy);
 /* All of them, linked by next. */
 sp_future *sp__inbox_take_all(struct sp__inbox *inbox);
 /* Copy the name of the first task.  False: there is none. */

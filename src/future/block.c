@@ -13,7 +13,7 @@
 enum {
     CLASSES = SP__BLOCK_CLASSES,
     UNIT = SP__BLOCK_UNIT,
-    CHUNK = 64 * 1024,
+    CHUNK = 2 * 1024 * 1024,       /* a large page of the usual systems */
     CHUNK_SIZE = CHUNK - 2 * UNIT, /* room for what an allocator puts between two: they lie side by side */
     BATCH = 32,
     MOST_KEPT = 2 * BATCH, /* of a class, by a thread */
@@ -34,6 +34,7 @@ struct depot {
     struct sp__word_lock lock;
     struct sp__list partial; /* guarded by lock; next == NULL until it is first used */
     struct chunk *empty;     /* guarded by lock; one is kept, the others go */
+    uint32_t chunks;         /* guarded by lock; how many there are */
 } __attribute__((aligned(CACHE_LINE)));
 
 static struct depot depots[CLASSES];
@@ -47,11 +48,15 @@ static struct chunk *chunk_of(struct sp__block *block)
 
 /* ---- the depot ---- */
 
-static struct chunk *new_chunk(size_t class)
+/* Of a class's first chunk only the pages that are used cost memory.  Whoever needs a second has so many futures that a fault
+   for each small page would cost more than the rest of their lives. */
+static struct chunk *new_chunk(size_t class, bool is_first)
 {
     struct chunk *chunk = sp__os_alloc_aligned(CHUNK, CHUNK_SIZE);
     if (chunk == NULL)
         return NULL;
+    if (!is_first)
+        sp__os_prefer_large_pages(chunk, CHUNK);
     uint32_t size = (uint32_t)(sizeof(sp_future) + class * UNIT);
     *chunk = (struct chunk){ .size = size, .room = (uint32_t)(CHUNK_SIZE - sizeof *chunk) / size };
     return chunk;
@@ -118,12 +123,13 @@ static bool refill(size_t class, struct sp__kept *mine)
             if (depot->partial.next == NULL)
                 sp__list_init(&depot->partial);
             sp__list_append(&depot->partial, &fresh->link);
+            depot->chunks++;
         }
-        bool filled = fill(depot, mine);
+        bool filled = fill(depot, mine), is_first = depot->chunks == 0;
         sp__word_lock_release(&depot->lock);
         if (filled)
             return true;
-        fresh = new_chunk(class); /* without the lock: the allocator may take its time */
+        fresh = new_chunk(class, is_first); /* without the lock: the allocator may take its time */
         if (fresh == NULL)
             return false;
     }
@@ -142,6 +148,7 @@ static struct chunk *put_back(struct depot *depot, struct sp__block *block) SP__
     sp__list_remove(&chunk->link);
     struct chunk *surplus = depot->empty;
     depot->empty = chunk;
+    depot->chunks -= surplus != NULL;
     return surplus;
 }
 

@@ -1,8 +1,10 @@
 /* Memory: the C library's allocator behind the fault table.
 
    SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "os/fault.h"
 #include "os/os.h"
@@ -29,6 +31,16 @@ void *sp__os_zalloc_aligned(size_t alignment, size_t size)
 {
     void *memory = sp__os_alloc_aligned(alignment, size);
     return memory != NULL ? memset(memory, 0, size) : NULL;
+}
+
+void sp__os_prefer_large_pages(void *memory, size_t size)
+{
+#ifdef MADV_HUGEPAGE
+    (void)madvise(memory, size, MADV_HUGEPAGE);
+#else
+    (void)memory;
+    (void)size;
+#endif
 }
 
 #if defined __SANITIZE_ADDRESS__
