@@ -108,7 +108,7 @@ SP_API sp_executor *sp_inline_pool_new(const sp_inline_pool_options *options);
    Returns a future, one reference, never NULL.  A submit that is not accepted is a future that has failed already: with
      SP_SHUT_DOWN     the executor was shut down (RuntimeError)
      SP_BROKEN_POOL   its initializer failed, with whose message (BrokenThreadPool)
-     SP_OS_ERROR      there is no worker and none could be started
+     SP_OS_ERROR      there is no worker, or all wait in tasks, and none could be started
      SP_MEMORY_ERROR  no memory, or executor is NULL because there was none to make it
    Order: everything before the submit happens before the task.  Source: Executor.submit. */
 SP_API sp_future *sp_executor_submit(sp_executor *executor, const sp_task *task, const void *arg);

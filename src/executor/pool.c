@@ -80,12 +80,12 @@ static sp_status put(struct sp__pool *pool, sp_future *future)
     return put_when_there_is_room(pool, future);
 }
 
-/* There is no worker and none can be started: nothing that is queued would ever run. */
+/* No worker is awake and none can be started: nothing that is queued would ever run, and who lent a permit may wait for it. */
 static void give_up_queue(struct sp__pool *pool, int error)
 {
     char message[80];
     sp_lock_acquire(&pool->lock);
-    bool alone = pool->workers == 0;
+    bool alone = sp__list_empty(&pool->sleepers) && sp__crew_awake(sp__crew_look(&pool->crew)) == 0;
     sp_lock_release(&pool->lock);
     if (!alone)
         return;
