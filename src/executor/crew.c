@@ -134,7 +134,7 @@ static void count_out(struct sp__worker *worker)
     pool->submitted += sp__load_relaxed(&worker->submitted); /* relaxed: our own stores */
     pool->completed += sp__load_relaxed(&worker->completed);
     if (worker->deque != NULL)
-        worker->deque->owned = false; /* it is empty */
+        worker->deque->owned = false; /* who lay down as one too many may have left tasks in it */
 }
 
 /* Under the lock: lie down, unless there is work for us or the pool has ended. */
