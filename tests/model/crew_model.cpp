@@ -780,6 +780,7 @@ static bool as_it_is(const char *program)
     ok = model_holds<crew_suite<2, 2, 2, 2, SUBMITS | LENDS | FAILS | LIMITS> >(program, "2 workers, starts fail") &&
          ok;
     ok = model_holds<crew_suite<2, 2, 2, 2, SUBMITS | CLOSES | LIMITS> >(program, "2 workers, shut down") && ok;
+    ok = model_holds<crew_suite<2, 2, 2, 1, SUBMITS | LENDS | CLOSES | LIMITS> >(program, "1 lends, shut down") && ok;
     ok = model_happened(program, "called a sleeper", happened.sleepers_called) && ok;
     ok = model_happened(program, "started", happened.started) && ok;
     ok = model_happened(program, "could not be started", happened.not_started) && ok;
