@@ -34,7 +34,8 @@ typedef enum sp_wait_until { SP_ALL_COMPLETED, SP_FIRST_COMPLETED, SP_FIRST_ERRO
      SP_CANCELLED    it was cancelled, or the task returned this (CancelledError)
      SP_DEADLOCK     the caller is the task of this future, or waiting would close a cycle of waiting tasks
      SP_SHUT_DOWN, SP_BROKEN_POOL, SP_OS_ERROR  the pool did not run it: closed, or left behind by a fork; broken; no
-                     worker could be started
+                     worker could be started, or, for a second, none to stand in for the caller, a task of the pool that
+                     has too little stack left to run it
      SP_MEMORY_ERROR there was no memory to submit it
      SP_TYPE_ERROR   size is not that of the task's result
      SP_VALUE_ERROR  timeout is NaN, or future is NULL
@@ -92,6 +93,7 @@ SP_API void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future 
      SP_TIMEOUT       the time was up
      SP_DEADLOCK      the caller is the task of one of them, or waiting would close a cycle of waiting tasks
      SP_SHUT_DOWN     one of them was left behind by a fork
+     SP_OS_ERROR      as in sp_future_result(): no worker could be started to stand in for the caller
      SP_VALUE_ERROR   timeout is NaN, or `until` is none of the three
      SP_MEMORY_ERROR  no memory to watch the set (never for SP_ALL_COMPLETED)
    Source: CPython 3.13 concurrent.futures.wait. */
@@ -111,7 +113,8 @@ SP_API sp_completion *sp_as_completed(sp_future *const *futures, size_t n, doubl
 SP_API sp_future *sp_completion_next(sp_completion *completion);
 
 /* Why sp_next() returned NULL: SP_OK, all were given; SP_TIMEOUT; SP_VALUE_ERROR, the timeout was NaN; SP_DEADLOCK, the
-   caller is the task of one that is left; SP_SHUT_DOWN, one was left behind by a fork; SP_MEMORY_ERROR, the set is NULL. */
+   caller is the task of one that is left; SP_SHUT_DOWN, one was left behind by a fork; SP_OS_ERROR, as in sp_future_result();
+   SP_MEMORY_ERROR, the set is NULL. */
 SP_API SP_MUST_CHECK sp_status sp_completion_status(const sp_completion *completion);
 
 /* Forget the set; its futures go on. */

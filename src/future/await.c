@@ -13,6 +13,7 @@
 
 enum { STACK_TO_HELP = 64 * 1024 };         /* bytes that must be left to run a task on this stack */
 #define RETRY_NANOSECONDS INT64_C(10000000) /* until a worker is asked for again that the system refused */
+enum { RETRIES = 100 };                     /* then a wait without limit gives up */
 
 bool (*sp__future_driver)(sp_future *awaited);
 uint32_t sp__driven_executors;
@@ -184,6 +185,11 @@ int64_t sp__retry_at(int64_t deadline)
     return retry < deadline ? retry : deadline;
 }
 
+bool sp__gives_up(unsigned tries, int64_t deadline)
+{
+    return tries >= RETRIES && deadline == SP__NEVER;
+}
+
 /* Watch it for as long as a small task takes, when another worker has it: lending would cost more. */
 static bool glance_until_done(const sp_future *future)
 {
@@ -194,10 +200,10 @@ static bool glance_until_done(const sp_future *future)
 }
 
 /* A worker of the future's pool sleeps, and lets another run meanwhile.  While the system refuses one, it asks again and
-   again; and it runs the task itself on a stack of which nothing is known, rather than wait for nobody. */
+   again, for a second; and it runs the task itself on a stack of which nothing is known, rather than wait for nobody. */
 static sp_status lend_and_sleep(sp_future *future, int64_t deadline)
 {
-    for (;;) {
+    for (unsigned tries = 0; !sp__gives_up(tries, deadline); tries++) {
         struct sp__loan loan;
         struct sp__owner *lender;
         if (sp__lend(&loan, &future, 1, &lender)) {
@@ -212,6 +218,7 @@ static sp_status lend_and_sleep(sp_future *future, int64_t deadline)
         if (status != SP_TIMEOUT || sp__deadline_passed(deadline))
             return status;
     }
+    return SP_OS_ERROR;
 }
 
 /* A worker of the future's pool waits. */

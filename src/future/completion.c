@@ -31,6 +31,7 @@ struct sp_completion {
     size_t from;                      /* reader only; those before it are done */
     uint64_t looked_by;               /* reader only; the runner that has looked for what is hopeless, 0 none */
     uint32_t looked_in;               /* reader only; in which process */
+    unsigned refusals;                /* reader only; so often in a row no worker could be lent */
     sp_future **awaited;              /* reader only: all futures, for loans; NULL until there is one */
     struct entry entries[];
 };
@@ -201,12 +202,17 @@ static bool await_arrival(sp_completion *completion)
     if (sp__self()->pool != NULL && !lend(completion, &loan, &lender)) {
         if (completion->deadline == SP__NEVER && help_any(completion))
             return true;
+        if (sp__gives_up(completion->refusals++, completion->deadline)) {
+            completion->status = SP_OS_ERROR;
+            return true;
+        }
         (void)sleep_until(completion, completion->taken + 1, sp__retry_at(completion->deadline), true);
         return !sp__deadline_passed(completion->deadline);
     }
     bool in_time = sleep_until(completion, completion->taken + 1, completion->deadline, lender != NULL);
     if (lender != NULL)
         lender->give_back(lender, &loan);
+    completion->refusals = 0;
     return in_time;
 }
 
@@ -227,7 +233,8 @@ sp_future *sp_completion_next(sp_completion *completion)
         sp_future *future = take_ready(completion);
         if (future != NULL)
             return future;
-        completion->status = find_hopeless(completion);
+        if (completion->status == SP_OK)
+            completion->status = find_hopeless(completion);
         if (completion->status != SP_OK)
             return NULL;
         if (!in_time || sp__deadline_passed(completion->deadline)) {

@@ -195,6 +195,8 @@ sp_status sp__await_asleep(sp_future *future, int64_t deadline);
 bool sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n, struct sp__owner **ret_lender);
 /* When to ask again for a worker that was not to be had. */
 int64_t sp__retry_at(int64_t deadline);
+/* After so many refusals in a row: is this wait to end with SP_OS_ERROR? */
+bool sp__gives_up(unsigned tries, int64_t deadline);
 /* Ask the driver, if there is one. */
 static inline bool sp__drive(sp_future *future)
 {

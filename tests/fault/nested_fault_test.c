@@ -2,6 +2,7 @@
    from then on.  Somebody must stand in for the worker, or it must help itself; nothing may wait for ever.
 
    SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
 #include "fault/refuse.h"
 
 typedef enum way { RESULT, RESULT_TIMED, ALL, ALL_TIMED, FIRST, AS_COMPLETED, MAP } way;
@@ -72,9 +73,53 @@ SCENARIO(first, FIRST)
 SCENARIO(as_completed, AS_COMPLETED)
 SCENARIO(map, MAP)
 
+/* How much of the stack must be used so that less is left than a task is run on. */
+static size_t surplus_stack(void)
+{
+    enum { LEFT = 48 * 1024 };
+    pthread_attr_t attributes;
+    void *bottom;
+    size_t size;
+    assert_int_equal(pthread_getattr_np(pthread_self(), &attributes), 0);
+    assert_int_equal(pthread_attr_getstack(&attributes, &bottom, &size), 0);
+    pthread_attr_destroy(&attributes);
+    size_t left = (size_t)((char *)__builtin_frame_address(0) - (char *)bottom);
+    return left > LEFT ? left - LEFT : 1;
+}
+
+/* Too little stack to run the awaited task, and no thread to be had: the waits end, and the task runs when its turn comes. */
+static sp_status wait_without_stack(const sp_none *none, sp_status *ret_next)
+{
+    (void)none;
+    volatile char *used = __builtin_alloca(surplus_stack());
+    used[0] = 0;
+    sp_future *inner = sp_submit(nest, square, 3);
+    sp_auto(sp_completion) set = sp_as_completed(&inner, 1, SP_FOREVER);
+    sp__fault_arm(2, true); /* the first is asked where the stack ends */
+    sp_status status = sp_result(inner, NULL, SP_FOREVER);
+    *ret_next = sp_next(set) == NULL ? sp_completion_status(set) : SP_OK;
+    sp__fault_disarm();
+    sp_future_release(inner);
+    return status == SP_OS_ERROR ? SP_OK : SP_RUNTIME_ERROR;
+}
+SP_TASK(wait_without_stack, sp_none, sp_status);
+
+static void waits_without_stack_and_threads_end(void **state)
+{
+    (void)state;
+    sp_status next = SP_OK;
+    nest = sp_thread_pool(.max_workers = 1, .stack_size = 256 * 1024);
+    sp_auto(sp_future) outer = sp_submit(nest, wait_without_stack, SP_NONE);
+    assert_int_equal(sp_result(outer, &next, SP_FOREVER), SP_OK);
+    assert_int_equal(next, SP_OS_ERROR);
+    assert_true(sp_executor_wait_idle(nest, SP_FOREVER));
+    end_pool(nest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(waits_without_stack_and_threads_end),
         cmocka_unit_test(result_refused_once),
         cmocka_unit_test(result_timed_refused_once),
         cmocka_unit_test(all_refused_once),

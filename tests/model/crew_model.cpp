@@ -232,7 +232,7 @@ static bool has_tasks(void)
     bool has = inbox_size() > 0;
     uint64_t count = has ? 0 : sp__load_seq_cst(&pool->deques);
     for (uint64_t i = 0; i < count && !has; i++)
-        has = sp__deque_has_items(&pool->all_deques[i]);
+        has = sp__deque_size(&pool->all_deques[i]) > 0;
     *looks = false;
     return has;
 }
