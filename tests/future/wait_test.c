@@ -7,6 +7,7 @@
 
 #include "base/atomic.h"
 #include "os/fault.h"
+#include "park/runner.h"
 
 static int square(int x)
 {
@@ -172,6 +173,57 @@ static void sets_come_and_go_while_futures_end(void **state)
     sp__fault_spurious(0, 0);
 }
 
+/* ---- large sets ---- */
+
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+static void count_up(void *context)
+{
+    ++*(unsigned *)context;
+}
+
+/* Ends the futures one by one, each after the one who waits had time to look at the one before. */
+struct large_set {
+    sp_future **futures;
+    int n;
+};
+
+static void *finish_one_by_one(void *arg)
+{
+    const struct large_set *set = arg;
+    for (int i = 0; i < set->n; i++) {
+        sched_yield();
+        finish(set->futures[i]);
+    }
+    return NULL;
+}
+
+/* Who waits for all sleeps once for all, not once for each. */
+static void waiting_for_all_takes_one_sleep(void **state)
+{
+    (void)state;
+    enum { N = 20000 };
+    static sp_future *futures[N];
+    unsigned sleeps = 0;
+    struct sp__block_hooks hooks = { .before = count_up, .after = nothing, .context = &sleeps };
+    for (int i = 0; i < N; i++)
+        futures[i] = fresh(i);
+    struct large_set set = { futures, N };
+    pthread_t thread = test_thread(finish_one_by_one, &set);
+    sp__self()->hooks = &hooks;
+    sp_status status = sp_wait(futures, N, SP_ALL_COMPLETED, SP_FOREVER);
+    sp__self()->hooks = NULL;
+    assert_int_equal(status, SP_OK);
+    for (int i = 0; i < N; i++)
+        assert_true(sp_future_done(futures[i]));
+    test_join(thread);
+    assert_in_range(sleeps, 0, 2); /* it may meet a lock that is held for a moment */
+    sp_release_all(futures, N);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +234,7 @@ int main(void)
         cmocka_unit_test(as_completed_timeout_counts_from_the_call),
         cmocka_unit_test(completion_of_null_and_nan),
         cmocka_unit_test(sets_come_and_go_while_futures_end),
+        cmocka_unit_test(waiting_for_all_takes_one_sleep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
