@@ -175,28 +175,33 @@ static void sets_come_and_go_while_futures_end(void **state)
 
 /* ---- large sets ---- */
 
-static void nothing(void *context)
+enum { LARGE = 1000 };
+static struct {
+    sp_future *futures[LARGE];
+    uint32_t asleep; /* atomic: who waits for them */
+    unsigned sleeps; /* its own */
+} large;
+
+static void falls_asleep(void *context)
 {
     (void)context;
+    large.sleeps++;
+    sp__store_release(&large.asleep, 1);
 }
 
-static void count_up(void *context)
+static void wakes_up(void *context)
 {
-    ++*(unsigned *)context;
+    (void)context;
+    sp__store_release(&large.asleep, 0);
 }
 
-/* Ends the futures one by one, each after the one who waits had time to look at the one before. */
-struct large_set {
-    sp_future **futures;
-    int n;
-};
-
-static void *finish_one_by_one(void *arg)
+/* Ends one after the other, each when the one who waits sleeps. */
+static void *finish_one_by_one(void *unused)
 {
-    const struct large_set *set = arg;
-    for (int i = 0; i < set->n; i++) {
-        sched_yield();
-        finish(set->futures[i]);
+    (void)unused;
+    for (int i = 0; i < LARGE; i++) {
+        test_await(sp__load_acquire(&large.asleep));
+        finish(large.futures[i]);
     }
     return NULL;
 }
@@ -205,23 +210,19 @@ static void *finish_one_by_one(void *arg)
 static void waiting_for_all_takes_one_sleep(void **state)
 {
     (void)state;
-    enum { N = 20000 };
-    static sp_future *futures[N];
-    unsigned sleeps = 0;
-    struct sp__block_hooks hooks = { .before = count_up, .after = nothing, .context = &sleeps };
-    for (int i = 0; i < N; i++)
-        futures[i] = fresh(i);
-    struct large_set set = { futures, N };
-    pthread_t thread = test_thread(finish_one_by_one, &set);
+    struct sp__block_hooks hooks = { .before = falls_asleep, .after = wakes_up };
+    large.sleeps = 0;
+    for (int i = 0; i < LARGE; i++)
+        large.futures[i] = fresh(i);
+    pthread_t thread = test_thread(finish_one_by_one, NULL);
     sp__self()->hooks = &hooks;
-    sp_status status = sp_wait(futures, N, SP_ALL_COMPLETED, SP_FOREVER);
+    sp_status status = sp_wait(large.futures, LARGE, SP_ALL_COMPLETED, SP_FOREVER);
     sp__self()->hooks = NULL;
-    assert_int_equal(status, SP_OK);
-    for (int i = 0; i < N; i++)
-        assert_true(sp_future_done(futures[i]));
     test_join(thread);
-    assert_in_range(sleeps, 0, 2); /* it may meet a lock that is held for a moment */
-    sp_release_all(futures, N);
+    assert_int_equal(status, SP_OK);
+    assert_int_equal(large.sleeps, 1);
+    assert_int_equal(sp_wait(large.futures, LARGE, SP_ALL_COMPLETED, SP_NOWAIT), SP_OK);
+    sp_release_all(large.futures, LARGE);
 }
 
 int main(void)
