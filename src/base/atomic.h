@@ -47,6 +47,9 @@
 #define sp__cas_seq_cst(p, expected, value)                                                                            \
     __atomic_compare_exchange_n((p), (expected), (value), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
 
+/* Two words that different threads write stand so many bytes apart: cache lines are fetched in pairs. */
+#define SP__APART __attribute__((aligned(128)))
+
 /* Tell the core that this is a spin loop. */
 static inline void sp__cpu_relax(void)
 {

@@ -11,8 +11,6 @@
 
 #include "future/future.h"
 
-#define SP__APART __attribute__((aligned(64))) /* a cache line of its own */
-
 struct sp__inbox {
     struct {
         sp_lock lock;

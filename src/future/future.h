@@ -9,6 +9,7 @@
 #include <spool/future.h>
 
 #include "base/atomic.h"
+#include "base/copy.h"
 #include "base/list.h"
 #include "os/fault.h"
 #include "park/deadline.h"

@@ -8,7 +8,7 @@ static sp_status take_result(sp_future *future, void *ret_value)
 {
     if (sp__future_phase(future) == SP__FINISHED) {
         if (ret_value != NULL)
-            sp__task_copy(ret_value, sp__future_result_bytes(future), future->task->result_size);
+            sp__copy(ret_value, sp__future_result_bytes(future), future->task->result_size);
         return SP_OK;
     }
     sp__future_mark_seen(future);

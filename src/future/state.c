@@ -26,7 +26,7 @@ static void clear(void *result, size_t size)
 {
     static const uint64_t zero;
     if (size <= sizeof zero)
-        sp__task_copy(result, &zero, size);
+        sp__copy(result, &zero, size);
     else
         memset(result, 0, size);
 }
@@ -37,7 +37,7 @@ sp_future *sp__future_create(const sp_task *task, const void *arg, struct sp__ow
     if (future == NULL)
         return NULL;
     *future = (sp_future){ .word = refs * SP__FUTURE_REF, .task = task, .owner = owner, .process = sp__process_number };
-    sp__task_copy(sp__future_arg_bytes(future), arg, task->arg_size);
+    sp__copy(sp__future_arg_bytes(future), arg, task->arg_size);
     clear(sp__future_result_bytes(future), task->result_size);
     return future;
 }
@@ -205,7 +205,7 @@ sp_status sp__future_status(sp_future *future)
 
 void sp__future_take_result(sp_future *future, void *ret_value)
 {
-    sp__task_copy(ret_value, sp__future_result_bytes(future), future->task->result_size);
+    sp__copy(ret_value, sp__future_result_bytes(future), future->task->result_size);
     /* relaxed: read at the last release only, as in sp__future_mark_seen */
     sp__or_relaxed(&future->word, SP__FUTURE_TAKEN);
 }

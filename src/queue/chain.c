@@ -156,7 +156,7 @@ enum sp__tried sp__chain_put(struct sp__chain *chain, const void *item)
             enter_block(chain, block, spare);
             spare = NULL;
         }
-        sp__copy_item(item_of(chain, block, offset), item, chain->item_size);
+        sp__copy(item_of(chain, block, offset), item, chain->item_size);
         /* release: publishes the item; pairs with the acquire in finish_get.  LAST TOUCH of the block. */
         sp__store_release(state_of(chain, block, offset), FULL);
         tried = SP__TRY_DONE;

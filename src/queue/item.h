@@ -5,29 +5,15 @@
 #define SP_QUEUE_ITEM_H
 
 #include <stdint.h>
-#include <string.h>
 
 #include "base/atomic.h"
-
-/* Two words that different threads write stand so many bytes apart: cache lines are fetched in pairs. */
-#define SP__APART __attribute__((aligned(128)))
+#include "base/copy.h"
 
 /* After a compare-and-swap that another thread won: who has the cache line does several operations before we want it. */
 static inline void sp__back_off(unsigned tries)
 {
     for (unsigned i = 0; i < 1u << (tries < 5 ? tries : 5); i++)
         sp__cpu_relax();
-}
-
-/* Copy one item; the sizes of one word without a call. */
-static inline void sp__copy_item(void *to, const void *from, size_t size)
-{
-    if (size == sizeof(uint64_t))
-        memcpy(to, from, sizeof(uint64_t));
-    else if (size == sizeof(uint32_t))
-        memcpy(to, from, sizeof(uint32_t));
-    else
-        memcpy(to, from, size);
 }
 
 /* What becomes of an item that leaves: it is copied to `to`, or, without `to`, given to `drop` where it lies. */
@@ -40,7 +26,7 @@ struct sp__taker {
 static inline void sp__take_item(const struct sp__taker *taker, void *from)
 {
     if (taker->to != NULL)
-        sp__copy_item(taker->to, from, taker->size);
+        sp__copy(taker->to, from, taker->size);
     else if (taker->drop != NULL)
         taker->drop(from);
 }

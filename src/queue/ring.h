@@ -22,7 +22,7 @@ struct sp__ring {
 
 #define SP__RING_STAMP(ring, index) ((sp__ring_word *)(void *)((ring)->slots + (index) * (ring)->slot_size))
 #define SP__RING_ITEM(ring, index) ((ring)->slots + (index) * (ring)->slot_size + (ring)->item_at)
-#define SP__RING_WRITE(ring, index, item) sp__copy_item(SP__RING_ITEM(ring, index), (item), (ring)->item_size)
+#define SP__RING_WRITE(ring, index, item) sp__copy(SP__RING_ITEM(ring, index), (item), (ring)->item_size)
 #define SP__RING_READ(ring, index, taker) sp__take_item((const struct sp__taker *)(taker), SP__RING_ITEM(ring, index))
 
 #define SP__RING_BACK_OFF(tries) sp__back_off(tries)

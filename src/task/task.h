@@ -6,8 +6,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 
 #include <spool/task.h>
 
@@ -38,17 +36,6 @@ static inline sp_status sp__task_run(const sp_task *task, const void *identity, 
 bool sp__task_same(const sp_task *a, const sp_task *b);
 /* Call drop_arg on the bytes of an argument that the caller keeps as const, through a copy. */
 void sp__task_drop_foreign_arg(const sp_task *task, const void *arg);
-/* Copy an argument or a result: most are a word or two. */
-static inline void sp__task_copy(void *to, const void *from, size_t size)
-{
-    if (size == sizeof(uint64_t))
-        memcpy(to, from, sizeof(uint64_t));
-    else if (size == sizeof(uint32_t))
-        memcpy(to, from, sizeof(uint32_t));
-    else
-        memcpy(to, from, size);
-}
-
 /* Where after `offset` bytes of a block an object of `size` bytes may lie: its alignment divides its size. */
 static inline size_t sp__task_place(size_t offset, size_t size)
 {
