@@ -9,7 +9,7 @@
 
 #define SURPLUS_NANOSECONDS INT64_C(1000000000) /* an idle worker beyond max_workers stays so long */
 
-/* Does a task wait although it need not?  While workers are on their start, who may take long in their initializers, each
+/* Need a worker be called for what is queued?  Workers that are starting may take long in their initializers: meanwhile each
    task wants one of its own. */
 static bool needs_one(const struct sp__pool *pool)
 {
@@ -48,8 +48,8 @@ static void count_in(struct sp__pool *pool)
     sp__ref_up(&pool->base.refs);
 }
 
-/* A worker could not be started, and has been counted out.  Others may have relied on it: if something is queued, a sleeper
-   does as well. */
+/* A worker could not be started: count it out of the crew's word.  Others may have relied on it, so if something is queued a
+   sleeper is called in its place. */
 static void make_do(struct sp__pool *pool)
 {
     struct sp__worker *sleeper = NULL;

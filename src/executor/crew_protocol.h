@@ -105,7 +105,7 @@ static inline uint64_t sp__crew_step_aside(sp__crew_word *word)
 /* It goes on. */
 static inline void sp__crew_step_back(sp__crew_word *word)
 {
-    sp__add_relaxed(word, SP__AWAKE); /* relaxed: a permit less; nobody is kept from sleeping by it */
+    sp__add_relaxed(word, SP__AWAKE); /* relaxed: it takes a permit; who misses that calls one too many */
 }
 
 #endif

@@ -29,7 +29,7 @@ struct sp_executor {
     struct sp__owner owner;             /* what its futures carry */
     struct sp__drainable drainable;     /* what process exit waits for */
     uint32_t handles;                   /* atomic; users' references */
-    uint32_t refs;                      /* atomic; of the memory: one for all handles, one for each worker */
+    uint32_t refs;                      /* atomic; of the memory: README.md, invariant 5 */
 };
 
 /* Fill in what all executors share; process exit waits for it from now on. */

@@ -26,7 +26,8 @@ struct sp__inbox {
     } out SP__APART;
 };
 
-/* Put the future in, with a reference that is the inbox's then.  SP_FULL: `most` are in there (0: no bound); or the refusal. */
+/* Put the future in, with a reference that is the inbox's then.  SP_FULL: `most` are in there (0: no bound); or the
+   refusal. */
 sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most);
 /* The first, with its reference; NULL: none.  `is_busy`: the caller has just run another, and may wait some nanoseconds. */
 sp_future *sp__inbox_take(struct sp__inbox *inbox, bool is_busy);
@@ -34,12 +35,12 @@ sp_future *sp__inbox_take(struct sp__inbox *inbox, bool is_busy);
 sp_future *sp__inbox_take_all(struct sp__inbox *inbox);
 /* Copy the name of the first task.  False: there is none. */
 bool sp__inbox_name_first(struct sp__inbox *inbox, char *ret_name, size_t size);
-/* From now on refuse what comes.  The first refusal stays, but for SP_BROKEN_POOL. */
+/* From now on refuse what comes.  SP_BROKEN_POOL takes the place of SP_SHUT_DOWN, and stays. */
 void sp__inbox_close(struct sp__inbox *inbox, sp_status refusal);
 /* In the child of a fork: empty, and closed. */
 void sp__inbox_after_fork(struct sp__inbox *inbox);
 
-/* How many are in there; exact under in.lock, too high by what is being taken. */
+/* How many are in there, or some more: what is put or taken between the two looks counts as there. */
 static inline uint64_t sp__inbox_size(const struct sp__inbox *inbox)
 {
     /* seq_cst: after the caller's seq_cst change of something else; pairs with the additions in inbox.c.  taken before put,

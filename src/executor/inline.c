@@ -7,7 +7,7 @@
    Each task runs as a runner of its own, so that its id, its errors and its pool are not those of whom it runs in.
 
    Invariants
-   1. `running` counts tasks between take() or enqueue() and finish(); what a waiting task of the pool runs itself stays in
+   1. `running` counts tasks between take() or enqueue() and the end of run_counted(); what a waiting task of the pool runs itself stays in
       the queue as well, and is counted when it is found there.
    2. While anything is queued or runs, somebody has a reference on the pool's memory: a handle, or whoever runs it.  Who
       gives up the last handle runs what is queued; inside a task of the pool that is left to whom the task runs in.

@@ -27,38 +27,39 @@ struct sp__pool {
     void *initializer_arg;
     char *prefix;             /* set once; of the workers' names */
     struct sp__deque *deques; /* atomic, changes under lock: the newest; the list only grows */
-    uint32_t broken;          /* atomic, changes under lock: 1 when an initializer failed; nothing runs any more */
+    uint32_t broken;          /* atomic, changes under lock: 1 when an initializer failed; nothing begins any more */
     uint32_t closed;          /* atomic, changes under lock: 1 from the shutdown on */
 
     struct sp__inbox inbox;
     sp__crew_word crew SP__APART; /* atomic; crew_protocol.h */
     uint32_t parked;              /* atomic; workers that sleep in a wait of their task, and kept their permit */
     uint32_t told;         /* atomic; 1: the starvation hook was called, and none of these waits has ended since */
-    uint32_t starting;     /* atomic; workers that were called and have not run their initializer yet */
+    uint32_t starting;     /* atomic; workers that were called and whose initializer has not returned yet */
     uint32_t wanted;       /* atomic, changes under lock: loans in `loans` */
     uint32_t without_room; /* atomic; submitters that met max_pending */
-    uint32_t for_quiet;    /* atomic; callers of sp_executor_wait_idle */
+    uint32_t for_quiet;    /* guarded by lock: callers of sp_executor_wait_idle */
 
     sp_lock lock SP__APART;
     sp_condition room;        /* of lock: submitters that met max_pending */
-    sp_condition quiet;       /* of lock: a worker lies down, ended or was collected */
+    sp_condition quiet;       /* of lock: who waits for the end or until all is idle */
     struct sp__list loans;    /* guarded by lock: what sleeping workers wait for and somebody may still have to run */
-    struct sp__list sleepers; /* guarded by lock: workers asleep, the last one first */
+    struct sp__list sleepers; /* guarded by lock: workers asleep; who lay down last is first */
     struct sp__list ended;    /* guarded by lock: nodes of workers that have ended */
     struct sp__list all;      /* guarded by lock: workers, by `member` */
     unsigned lent;            /* guarded by lock: loans that were made and not given back */
-    unsigned workers;         /* guarded by lock: started, and not decided to end */
+    unsigned workers;         /* guarded by lock: to be started or started, and not decided to end */
     unsigned uncollected;     /* guarded by lock: worker nodes, from their start until they are collected */
-    unsigned last_number;     /* guarded by lock: of the workers' names */
-    sp_error *why_broken;     /* guarded by lock; set once with broken */
-    uint64_t submitted, completed; /* guarded by lock: by workers that have ended */
+    unsigned next_number;     /* guarded by lock: of the next worker's name */
+    sp_error *why_broken;     /* set once, before broken and the inbox's refusal publish it */
+    /* Guarded by lock: by workers that have ended; and what no worker has counted, see sp__take_awaited and sp__take_all. */
+    uint64_t submitted, completed;
 };
 
 /* A worker, from the decision to start it until its OS thread is collected. */
 struct sp__worker {
-    struct sp__list link;   /* guarded by the pool's lock: in `sleepers` or `ended` */
-    struct sp__list member; /* guarded by the pool's lock: in `all` */
-    struct sp__pool *pool;
+    struct sp__list link;         /* guarded by the pool's lock: in `sleepers` or `ended` */
+    struct sp__list member;       /* guarded by the pool's lock: in `all` */
+    struct sp__pool *pool;        /* set once */
     sp_thread *thread;            /* guarded by the pool's lock: NULL until the starter has stored it */
     bool has_ended;               /* guarded by the pool's lock */
     bool dismissed;               /* guarded by the pool's lock: woken to end */
@@ -66,7 +67,7 @@ struct sp__worker {
     bool initialized;             /* its own: owes a call of the finalizer */
     bool resting;                 /* its own: sleeps because it has nothing to do */
     uint32_t asleep;              /* atomic: 1 until it is called or dismissed; parked on */
-    unsigned ticks;               /* its own: tasks taken */
+    unsigned ticks;               /* its own: how often it has looked for a task */
     struct sp__deque *deque;      /* its own: NULL until it submits to its own pool */
     struct sp__deque *victim;     /* its own: where it will look for tasks of others next */
     struct sp__block_hooks hooks; /* set once */

@@ -31,7 +31,7 @@ static void run_task(struct sp__worker *worker, sp_future *future)
     sp__store_release(&worker->completed, sp__load_relaxed(&worker->completed) + 1); /* relaxed: our own store */
 }
 
-/* There is a task: is there another, for which nobody looks? */
+/* A searching worker has found a task: is there another, for which nobody looks? */
 static void stop_searching(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
@@ -162,7 +162,7 @@ static const sp_task worker_task = { .struct_size = sizeof worker_task,
                                      .result_size = 0,
                                      .run = work };
 
-/* Take back what call has counted. */
+/* It could not be started: take back what sp__call_worker has counted in the pool.  The crew's word is for the caller. */
 static int forget_worker(struct sp__pool *pool, struct sp__worker *worker, int error)
 {
     sp_lock_acquire(&pool->lock);
@@ -190,7 +190,7 @@ static struct sp__worker *new_worker(struct sp__pool *pool)
     while (sp__pool_collect_one(pool))
         continue;
     sp__list_append(&pool->all, &worker->member);
-    snprintf(worker->name, sizeof worker->name, "%s-%u", pool->prefix, pool->last_number++);
+    snprintf(worker->name, sizeof worker->name, "%s-%u", pool->prefix, pool->next_number++);
     sp_lock_release(&pool->lock);
     return worker;
 }
