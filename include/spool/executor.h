@@ -56,8 +56,8 @@ typedef struct SP_KEYWORDS_ sp_shutdown_options {
     bool cancel_futures; /* cancel what is queued */
 } sp_shutdown_options;
 
-/* Counters of an executor: tasks accepted; tasks dealt with, cancelled ones included, when they are met in the queue; threads
-   that there are, asleep or not. */
+/* Counters of an executor: tasks accepted; tasks dealt with, cancelled ones included, when they are met in the queue (both
+   count twice what a substitute runs for a waiting task); threads that there are, asleep or not. */
 typedef struct sp_executor_statistics {
     uint64_t submitted, completed;
     unsigned workers;
@@ -65,18 +65,20 @@ typedef struct sp_executor_statistics {
 
 /* Make a pool of threads: ThreadPoolExecutor.  In C: sp_thread_pool(...).
 
-   Workers start on demand; idle ones are used first, the last to become idle before the others.  No more than .max_workers
-   tasks run at a time.  Those that wait for futures of the pool do not count, others run in their place: so there may be more
-   threads for a while.  A pool that has nothing to do makes no system call.  All signals but the synchronous ones are blocked
-   in workers.
+   Workers start on demand; idle ones are used first, the last to become idle before the others.  No task begins while
+   .max_workers others run.  Those that wait for futures of the pool do not count, others run in their place: so there may be
+   more threads for a while, and, when such a wait ends, more tasks that run; a pool of one worker whose tasks wait for each
+   other is no lock.  A pool that has nothing to do makes no system call.  All signals but the synchronous ones are blocked in
+   workers.
 
    If the initializer fails in a worker the pool is broken: what is queued, and every later submit, fails with SP_BROKEN_POOL
    and the initializer's message; what runs goes on.  If the system refuses a thread the pool goes on with those it has; if it
-   has none, what is queued fails with SP_OS_ERROR.
+   has none, or all sleep in waits for futures of the pool, what is queued fails with SP_OS_ERROR.
 
    Returns a handle, one reference; NULL: no memory (ENOMEM) or .gil is set (EINVAL).
-   Order: tasks that one thread submits from outside begin in the order of the submits.  What a task submits to its own pool
-   is run in that order by the worker that runs the task, or by others who have nothing to do.
+   Order: tasks that one thread submits from outside begin in the order of the submits, but for those that tasks of the pool
+   wait for: these may begin before.  What a task submits to its own pool is run in that order, up to 256 that are queued, by
+   the worker that runs the task, or by others who have nothing else to do.
    Fork: the child's copy is closed.  Source: CPython 3.13 ThreadPoolExecutor; R. D. Blumofe and C. E. Leiserson, "Scheduling
    Multithreaded Computations by Work Stealing" (1999). */
 SP_API sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options);
@@ -108,7 +110,7 @@ SP_API sp_executor *sp_inline_pool_new(const sp_inline_pool_options *options);
    Returns a future, one reference, never NULL.  A submit that is not accepted is a future that has failed already: with
      SP_SHUT_DOWN     the executor was shut down (RuntimeError)
      SP_BROKEN_POOL   its initializer failed, with whose message (BrokenThreadPool)
-     SP_OS_ERROR      there is no worker, or all wait in tasks, and none could be started
+     SP_OS_ERROR      there is no worker, or all sleep in waits for futures of the pool, and none could be started
      SP_MEMORY_ERROR  no memory, or executor is NULL because there was none to make it
    Order: everything before the submit happens before the task.  Source: Executor.submit. */
 SP_API sp_future *sp_executor_submit(sp_executor *executor, const sp_task *task, const void *arg);
@@ -121,8 +123,9 @@ SP_API SP_MUST_CHECK sp_status sp_executor_post(sp_executor *executor, const sp_
 
    Waits for all.  After a failure what is queued is cancelled, and the call returns when nothing of it runs any more.
 
-   Returns SP_OK, all outputs written, or the first failure in input order (a status of the task's, or one of
-     sp_executor_submit()), outputs untouched; SP_MEMORY_ERROR also when there is no memory to hold the results.
+   Returns SP_OK, all outputs written, or the first failure in input order (a status of the task's, one of
+     sp_executor_submit(), or SP_CANCELLED by sp_shutdown()), outputs untouched; SP_MEMORY_ERROR also when there is no memory
+     to hold the results.
    Ownership: drop_arg is called once for each input, on a copy.  On success the results are the caller's and drop_result is
      not called; on failure it is called for each that was produced.
    Source: Executor.map. */
@@ -161,6 +164,7 @@ SP_API sp_mapping *sp_executor_map_lazy(sp_executor *executor, const sp_task *ta
                       the others here
      SP_DEADLOCK      the caller is the task of the input it would wait for, or waiting would close a cycle of waiting tasks
      SP_SHUT_DOWN     that task was left behind by a fork
+     SP_OS_ERROR      as in sp_future_result(): no worker could be started to stand in for the caller
      SP_TYPE_ERROR    size is not that of the task's result (TypeError)
      SP_VALUE_ERROR   timeout is NaN, or the caller is next_input itself (ValueError)
      SP_MEMORY_ERROR  mapping is NULL (MemoryError)
@@ -187,10 +191,11 @@ SP_API void sp_mapping_release(sp_mapping *mapping);
 
    Returns SP_OK, also for NULL, or
      SP_DEADLOCK  called by a task or a callback of this executor, without .no_wait: it is closed, but not waited for
-   Source: Executor.shutdown. */
+   Order: every task and finalizer happens before a return that waited.  Source: Executor.shutdown. */
 SP_API SP_MUST_CHECK sp_status sp_executor_shutdown(sp_executor *executor, const sp_shutdown_options *options);
 
-/* Wait until nothing is queued and nothing runs.  False: the time was up, or the caller is a task of it.  True for NULL. */
+/* Wait until nothing is queued and nothing runs.  False: the time was up, or the caller is a task or a callback of it.  True
+   for NULL.  Order: every task happens before a return of true that finds it done. */
 SP_API bool sp_executor_wait_idle(sp_executor *executor, double timeout);
 
 /* Read the counters. */

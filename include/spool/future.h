@@ -3,10 +3,10 @@
    A future is reference-counted and may be used from any thread.  It ends exactly once: with a result, with an error, or
    cancelled.  Order: everything the task did happens before every call here that saw it done.
 
-   Waiting inside a task: a task that waits without a limit for queued futures of its own pool (sp_result, SP_ALL_COMPLETED,
-   sp_map) runs them itself, each under its own identity; in every other wait its pool lets one more worker run.  So a pool
-   of one worker never deadlocks on its own futures.  A thread that is no worker never runs tasks, but for those of an
-   sp_inline_pool().
+   Waiting inside a task: a task that waits without a limit for queued futures of its own pool (sp_result, sp_future_wait,
+   SP_ALL_COMPLETED, sp_map, sp_map_next) runs them itself, each under its own identity; in every other wait for futures of its
+   own pool, the pool lets one more worker run.  So a pool of one worker never deadlocks on its own futures.  A thread that is
+   no worker never runs tasks, but for those of an sp_inline_pool().
 
    SPDX-License-Identifier: MIT */
 #ifndef SPOOL_FUTURE_H
@@ -35,7 +35,7 @@ typedef enum sp_wait_until { SP_ALL_COMPLETED, SP_FIRST_COMPLETED, SP_FIRST_ERRO
      SP_DEADLOCK     the caller is the task of this future, or waiting would close a cycle of waiting tasks
      SP_SHUT_DOWN, SP_BROKEN_POOL, SP_OS_ERROR  the pool did not run it: closed, or left behind by a fork; broken; no
                      worker could be started, or, for a second, none to stand in for the caller, a task of the pool that
-                     has too little stack left to run it
+                     cannot run it itself: it runs already, or too little stack is left
      SP_MEMORY_ERROR there was no memory to submit it
      SP_TYPE_ERROR   size is not that of the task's result
      SP_VALUE_ERROR  timeout is NaN, or future is NULL
@@ -47,7 +47,8 @@ SP_API SP_MUST_CHECK sp_status sp_future_result(sp_future *future, void *ret_val
 SP_API SP_MUST_CHECK sp_status sp_future_result_of(sp_future *future, const sp_task *task, void *ret_value,
                                                    double timeout);
 
-/* Wait only until it is done, however it ends.  False: the time was up, or waiting would be a deadlock, or NULL. */
+/* Wait only until it is done, however it ends.  False: NULL, or what would be SP_TIMEOUT, SP_DEADLOCK, SP_SHUT_DOWN by a fork
+   or SP_OS_ERROR for want of a substitute in sp_result(). */
 SP_API bool sp_future_wait(sp_future *future, double timeout);
 
 /* How it failed; never waits.  NULL while it is pending and after success, else never NULL: cancelled and a bare

@@ -183,7 +183,7 @@ static inline SP_UNUSED_ void sp_guard_leave_(sp_guard *guard)
     for (sp_guard guard SP_CLEANUP_(sp_guard_leave_) = enter; guard.sp_live_; guard.sp_live_ = false)
 
 /* A handle that ends with its scope: `sp_auto(sp_executor) pool = sp_thread_pool();`.  An executor is shut down (drained)
-   and released; a mapping is released, which cancels the rest; a completion, thread, queue and future are released.  NULL is
+   and released; a mapping is released, which cancels the rest; a completion, thread, timer, queue and future are released.  NULL is
    fine. */
 #define sp_auto(Type) SP_CLEANUP_(Type##_scope_end_) SP_UNUSED_ Type *
 
