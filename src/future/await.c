@@ -200,7 +200,8 @@ static bool glance_until_done(const sp_future *future)
 }
 
 /* A worker of the future's pool sleeps, and lets another run meanwhile.  While the system refuses one, it asks again and
-   again, for a second; and it runs the task itself on a stack of which nothing is known, rather than wait for nobody. */
+   again, until the deadline or, without one, for a second; then, too, it runs the task itself on a stack of which nothing is
+   known, rather than wait for nobody. */
 static sp_status lend_and_sleep(sp_future *future, int64_t deadline)
 {
     for (unsigned tries = 0; !sp__gives_up(tries, deadline); tries++) {

@@ -140,7 +140,7 @@ static size_t first_pending(sp_completion *completion)
     return completion->from;
 }
 
-/* Wait, but not without end, until so many have arrived.  False: the deadline passed. */
+/* Sleep once, until so many have arrived or something else wakes us.  False: the deadline passed. */
 static bool sleep_until(sp_completion *completion, size_t wanted, int64_t deadline, bool spun)
 {
     sp__store_relaxed(&completion->wanted, (uint32_t)wanted); /* relaxed: see arrive */

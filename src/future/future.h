@@ -19,21 +19,22 @@
 typedef uint64_t sp__state_word;
 #include "future/state_word.h"
 
-/* What a future carries of its executor.  Compared with sp__runner.pool; called only by a worker of that executor, which
-   therefore lives. */
+/* A worker's permit, given to others while its task sleeps for `awaited`. */
 struct sp__loan {
     struct sp__list link;      /* guarded by the executor's lock; linked while some of `awaited` may be queued */
     sp_future *const *awaited; /* the lender's array, valid until give_back */
     size_t n, next;            /* next is guarded by the executor's lock */
 };
+/* What a future carries of its executor.  Compared with sp__runner.pool; called only by a worker of that executor, which
+   therefore lives. */
 struct sp__owner {
     /* The calling worker is about to sleep: let one more worker run until give_back, the awaited futures first.
        False: there is none to be had.  NULL: the executor has no workers, see sp__future_driver. */
     bool (*lend)(struct sp__owner *owner, struct sp__loan *loan);
     void (*give_back)(struct sp__owner *owner, struct sp__loan *loan);
-    /* The calling worker, known by its sp__runner.worker, is about to run this queued future itself: take it off the queue if that is
-       easy.  True: the queue's reference is the caller's now. */
-    bool (*take_back)(void *worker, sp_future *future); /* NULL: never */
+    /* The calling worker, known by its sp__runner.worker, is about to run this queued future itself: take it off the queue
+       if that is easy.  True: the queue's reference is the caller's now.  NULL: it never is easy. */
+    bool (*take_back)(void *worker, sp_future *future);
 };
 
 /* A block: this, the argument, the result.  One cache line on 64 bits. */
@@ -159,7 +160,7 @@ void sp__future_take_result(sp_future *future, void *ret_value);
 void sp__future_mark_seen(sp_future *future);
 /* The error of a future that failed or was cancelled; NULL in every other phase. */
 sp_error *sp__future_error_of(sp_future *future);
-/* SP_OK, or how it failed.  pre: it is done. */
+/* SP_OK, also while it is not done, or how it failed. */
 sp_status sp__future_status(sp_future *future);
 
 /* ---- watch.c ---- */
@@ -187,7 +188,8 @@ void sp__watch_after_fork(void);
 bool sp__is_own_future(const sp_future *future);
 /* Who runs the task of the future, for the graph of waits; 0: nobody yet, or not any more. */
 uint64_t sp__future_runner(const void *future);
-/* Wait for one future: SP_OK (done), SP_TIMEOUT, SP_DEADLOCK, SP_SHUT_DOWN. */
+/* Wait for one future: SP_OK (done, however), SP_TIMEOUT, SP_DEADLOCK, SP_SHUT_DOWN (left behind by a fork), SP_OS_ERROR
+   (no substitute could be started).  After all but SP_OK it may still be running. */
 sp_status sp__await(sp_future *future, int64_t deadline);
 /* The same without lending a worker: for a caller that has lent one already. */
 sp_status sp__await_asleep(sp_future *future, int64_t deadline);
