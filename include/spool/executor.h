@@ -19,7 +19,7 @@ typedef struct sp_gil sp_gil; /* not there yet */
 /* Options of sp_thread_pool_new(); in C: sp_thread_pool(.max_workers = 8). */
 typedef struct SP_KEYWORDS_ sp_thread_pool_options {
     size_t struct_size;
-    unsigned max_workers;           /* tasks that run at a time; 0: min(32, sp_cpu_count() + 4), as Python */
+    unsigned max_workers;           /* tasks at a time, 2^18 at most; 0: min(32, sp_cpu_count() + 4), as Python */
     const char *thread_name_prefix; /* workers are PREFIX-0, PREFIX-1, ...; copied; NULL: "sp-N", N the pool's number */
     sp_status (*initializer)(void *arg); /* run by each worker before its first task; a failure breaks the pool */
     void *initializer_arg;               /* given to both */

@@ -33,6 +33,7 @@ typedef struct sp_codec {
 /* The descriptor of a task.  It must live longer than everything that was made from it.  Two descriptors are of the same
    task when name and sizes are equal: a header gives each file its own.
 
+   arg_size, result_size  bytes; both lie in the future as malloc() would align them, not more strictly
    run          the task: reads *arg, writes *result, returns SP_OK or how it failed
    drop_arg     or NULL; called exactly once on the copied argument, at the last release of the future or thread, whether
                 the task ran, was cancelled or was rejected
