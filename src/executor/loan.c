@@ -44,6 +44,10 @@ bool sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan)
     struct sp__worker *worker = sp__worker_self(pool);
     if (worker == NULL)
         return true; /* in its finalizer it has no permit to lend */
+    if (worker->searching) { /* in its initializer: nobody is to rely on it */
+        worker->searching = false;
+        (void)sp__crew_found(&pool->crew);
+    }
     worker->lends++;
     bool wanted = advance(pool, loan);
     sp_lock_acquire(&pool->lock);

@@ -1,0 +1,112 @@
+/* The edges of a worker's life: what initializers and finalizers may wait for, starts that fail, a shutdown in the middle of
+   a submit.
+
+   SPDX-License-Identifier: MIT */
+#include "testing.h"
+
+#include <spool.h>
+
+#include "executor/pool.h"
+
+static sp_executor *pool; /* of the test that runs */
+
+static sp_status pass(const int *in, int *out)
+{
+    *out = *in;
+    return SP_OK;
+}
+SP_TASK(pass, int, int);
+
+static uint64_t crew_of_pool(void)
+{
+    return sp__load_seq_cst(&sp__pool_of(pool)->crew);
+}
+
+/* ---- an initializer that waits ---- */
+
+static sp_wait_until awaited_until;
+static uint32_t initialized; /* atomic */
+
+/* Submits to its own pool and waits without a limit: with one worker there is nobody else to run it. */
+static sp_status wait_for_own_submits(void *arg)
+{
+    sp_future *futures[3];
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        futures[i] = sp_submit(pool, pass, i);
+    sp_status status = sp_wait(futures, 3, awaited_until, SP_FOREVER);
+    for (int i = 0; i < 3; i++)
+        (void)sp_future_error(futures[i]); /* the shutdown may have been quicker */
+    sp_release_all(futures, 3);
+    sp__add_seq_cst(&initialized, 1);
+    return status;
+}
+
+static void an_initializer_waits_for_what_it_submits(void **state)
+{
+    (void)state;
+    static const sp_wait_until ways[] = { SP_ALL_COMPLETED, SP_FIRST_COMPLETED, SP_FIRST_ERROR };
+    for (unsigned i = 0; i < 9; i++) {
+        awaited_until = ways[i % 3];
+        pool = sp_thread_pool(.max_workers = 1 + i / 3, .initializer = wait_for_own_submits);
+        sp_auto(sp_future) future = sp_submit(pool, pass, 5);
+        int value = 0;
+        assert_int_equal(sp_result(future, &value, SP_FOREVER), SP_OK);
+        assert_int_equal(value, 5);
+        assert_int_equal(sp_shutdown(pool), SP_OK);
+        sp_executor_release(pool);
+    }
+    assert_true(sp__load_seq_cst(&initialized) >= 9);
+}
+
+/* ---- a finalizer that waits ---- */
+
+static sp_event task_goes_on, finalizer_waits;
+static sp_future *held;
+
+static sp_status wait_to_go_on(const int *in, int *out)
+{
+    sp_event_wait(&task_goes_on, SP_FOREVER);
+    *out = *in;
+    return SP_OK;
+}
+SP_TASK(wait_to_go_on, int, int);
+
+/* The first worker that ends waits for a task of its own pool that runs in another. */
+static void wait_for_held(void *arg)
+{
+    sp_future **future = arg;
+    sp_event_set(&finalizer_waits);
+    if (*future != NULL)
+        assert_int_equal(sp_wait(future, 1, SP_FIRST_COMPLETED, SP_FOREVER), SP_OK);
+}
+
+static void a_finalizer_that_waits_has_no_permit_to_give(void **state)
+{
+    (void)state;
+    pool = sp_thread_pool(.max_workers = 2, .idle_seconds = 0.001, .finalizer = wait_for_held,
+                          .initializer_arg = &held);
+    held = sp_submit(pool, wait_to_go_on, 1);
+    test_await(sp_future_running(held));
+    sp_auto(sp_future) other = sp_submit(pool, pass, 2); /* its worker ends soon, while the first runs */
+    sp_event_wait(&finalizer_waits, SP_FOREVER);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(sp__crew_awake(crew_of_pool()), 1);
+        sched_yield();
+    }
+    sp_event_set(&task_goes_on);
+    assert_int_equal(sp_result(held, NULL, SP_FOREVER), SP_OK);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    assert_int_equal(crew_of_pool(), 0);
+    sp_future_release(held);
+    sp_executor_release(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_initializer_waits_for_what_it_submits),
+        cmocka_unit_test(a_finalizer_that_waits_has_no_permit_to_give),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
