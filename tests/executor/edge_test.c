@@ -7,6 +7,7 @@
 #include <spool.h>
 
 #include "executor/pool.h"
+#include "os/fault.h"
 
 static sp_executor *pool; /* of the test that runs */
 
@@ -102,11 +103,67 @@ static void a_finalizer_that_waits_has_no_permit_to_give(void **state)
     sp_executor_release(pool);
 }
 
+/* ---- a worker that cannot be started, and others who relied on it ---- */
+
+static sp_event submits_now;
+
+static sp_status submit_and_wait(const int *in, int *out)
+{
+    sp_event_wait(&submits_now, SP_FOREVER);
+    sp_auto(sp_future) inner = sp_submit(pool, pass, *in);
+    sp_status status = sp_wait(&inner, 1, SP_FIRST_COMPLETED, SP_FOREVER);
+    *out = (int)sp_future_error(inner)->status;
+    return status;
+}
+SP_TASK(submit_and_wait, int, int);
+
+static void *submit_one(void *arg)
+{
+    (void)arg;
+    sp_auto(sp_future) future = sp_submit(pool, pass, 1);
+    return sp_result(future, NULL, SP_FOREVER) == SP_OS_ERROR ? NULL : &pool;
+}
+
+static unsigned lent(void)
+{
+    struct sp__pool *of_pool = sp__pool_of(pool);
+    sp_lock_acquire(&of_pool->lock);
+    unsigned now = of_pool->lent;
+    sp_lock_release(&of_pool->lock);
+    return now;
+}
+
+/* A submitter starts a worker.  Meanwhile the only task submits and goes to sleep: somebody comes to run it.  Nobody comes. */
+static void a_start_that_fails_is_told_to_a_task_that_relied_on_it(void **state)
+{
+    (void)state;
+    pool = sp_thread_pool(.max_workers = 2);
+    sp_auto(sp_future) top = sp_submit(pool, submit_and_wait, 7);
+    test_await(sp_future_running(top) && sp__crew_searching(crew_of_pool()) == 0);
+    sp__registry_lock(); /* stops the start in its middle */
+    pthread_t submitter = test_thread(submit_one, NULL);
+    test_await(sp__crew_searching(crew_of_pool()) == 1);
+    sp_event_set(&submits_now);
+    test_await(lent() == 1 && sp__crew_awake(crew_of_pool()) == 1);
+    sp__fault_arm(1, false);
+    sp__registry_unlock();
+    int status = SP_OK;
+    assert_int_equal(sp_result(top, &status, SP_FOREVER), SP_OK);
+    assert_int_equal(sp__fault_disarm(), 1);
+    assert_int_equal(status, SP_OS_ERROR);
+    void *wrong;
+    assert_int_equal(pthread_join(submitter, &wrong), 0);
+    assert_null(wrong);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_initializer_waits_for_what_it_submits),
         cmocka_unit_test(a_finalizer_that_waits_has_no_permit_to_give),
+        cmocka_unit_test(a_start_that_fails_is_told_to_a_task_that_relied_on_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
