@@ -43,10 +43,11 @@ static void cancel_queued(struct sp__pool *pool)
     }
 }
 
-/* Under the lock: wait until no worker is left, and none to be collected. */
+/* Under the lock: wait until nothing is queued, no worker is left, and none to be collected.  What was accepted before the
+   close may lie there without a worker: its submitter is about to call one. */
 static sp_status await_end(struct sp__pool *pool, int64_t deadline)
 {
-    while (pool->workers > 0 || pool->uncollected > 0) {
+    while (sp__inbox_size(&pool->inbox) > 0 || pool->workers > 0 || pool->uncollected > 0) {
         if (sp__pool_collect_one(pool))
             continue;
         if (sp__deadline_passed(deadline))

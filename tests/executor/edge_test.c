@@ -158,12 +158,49 @@ static void a_start_that_fails_is_told_to_a_task_that_relied_on_it(void **state)
     sp_executor_release(pool);
 }
 
+/* ---- a shutdown between the two halves of a submit ---- */
+
+static sp_future *in_between;
+static uint32_t has_returned; /* atomic */
+
+static void *shut_down(void *arg)
+{
+    sp_status *status = arg;
+    *status = sp_shutdown(pool);
+    if (!sp_future_done(in_between))
+        *status = SP_TIMEOUT;
+    sp__store_release(&has_returned, 1);
+    return NULL;
+}
+
+static void shutdown_waits_for_a_submit_that_is_about_to_call_a_worker(void **state)
+{
+    (void)state;
+    pool = sp_thread_pool(.max_workers = 2);
+    struct sp__pool *of_pool = sp__pool_of(pool);
+    sp_status status = SP_OK;
+    in_between = sp__future_create(&pass_sp_task, &(int){ 3 }, &of_pool->base.owner, 2);
+    assert_int_equal(sp__inbox_put(&of_pool->inbox, in_between, 0), SP_OK);
+    pthread_t closer = test_thread(shut_down, &status);
+    test_await(sp__load_acquire(&of_pool->closed));
+    for (int i = 0; i < 1000; i++) {
+        assert_false(sp__load_acquire(&has_returned));
+        sched_yield();
+    }
+    assert_int_equal(sp__call_worker(of_pool), 0);
+    test_join(closer);
+    assert_int_equal(status, SP_OK);
+    sp_future_release(in_between);
+    sp_executor_release(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_initializer_waits_for_what_it_submits),
         cmocka_unit_test(a_finalizer_that_waits_has_no_permit_to_give),
         cmocka_unit_test(a_start_that_fails_is_told_to_a_task_that_relied_on_it),
+        cmocka_unit_test(shutdown_waits_for_a_submit_that_is_about_to_call_a_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
