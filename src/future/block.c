@@ -117,6 +117,7 @@ static bool refill(size_t class, struct sp__kept *mine)
 {
     struct depot *depot = &depots[class];
     struct chunk *fresh = NULL;
+    (void)sp__self(); /* from now on the thread keeps something: its end must be noticed */
     for (;;) {
         sp__word_lock_acquire(&depot->lock);
         if (fresh != NULL) {
@@ -198,10 +199,12 @@ void sp__block_free_slow(void *memory, size_t size)
     }
     size_t class = sp__block_class(size);
     struct sp__kept *mine = &sp__kept[class];
-    if (mine->first == NULL)
-        mine->room = MOST_KEPT; /* the thread's first */
-    else
+    if (mine->first != NULL) {
         give_back(class, mine, BATCH);
+    } else {
+        (void)sp__self(); /* as in refill */
+        mine->room = MOST_KEPT;
+    }
     sp__block_free(memory, size);
 }
 
