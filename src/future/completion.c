@@ -15,6 +15,7 @@ struct entry {
     struct entry *next;     /* guarded by the completion's lock in `ready`; the reader's in `mine` */
     sp_future *future;      /* a reference */
     bool watching;          /* reader only; false for a duplicate */
+    bool given;             /* reader only; handed out */
 };
 
 struct sp_completion {
@@ -26,6 +27,7 @@ struct sp_completion {
     struct entry *mine;               /* reader only: what it has taken out of `ready` */
     size_t n;                         /* set once; entries, duplicates included */
     size_t distinct;                  /* set once */
+    uint32_t process;                 /* reader only; the number of the process that its watches are of */
     int64_t deadline;                 /* set once */
     sp_status status;                 /* reader only */
     size_t from;                      /* reader only; those before it are done */
@@ -61,7 +63,7 @@ sp_completion *sp__completion_new(sp_future *const *futures, size_t n, int64_t d
     sp_completion *completion = sp__os_alloc(sizeof *completion + n * sizeof(struct entry));
     if (completion == NULL)
         return NULL;
-    *completion = (sp_completion){ .n = n, .deadline = deadline };
+    *completion = (sp_completion){ .n = n, .process = sp__process_number, .deadline = deadline };
     completion->ready_end = &completion->ready;
     for (size_t i = 0; i < n; i++) {
         struct entry *entry = &completion->entries[i];
@@ -95,6 +97,7 @@ static sp_future *take_ready(sp_completion *completion)
         return NULL;
     completion->mine = first->next;
     completion->taken++;
+    first->given = true;
     return first->future;
 }
 
@@ -225,10 +228,35 @@ sp_status sp__completion_await_all(sp_completion *completion)
     return SP_OK;
 }
 
+/* In the child of a fork.  A completion that was on its way here at the fork never arrives, and may have left the lock held:
+   watch anew what was not handed out. */
+static void watch_after_fork(sp_completion *completion)
+{
+    completion->process = sp__process_number;
+    for (size_t i = 0; i < completion->n; i++) {
+        struct entry *entry = &completion->entries[i];
+        if (entry->watching && !entry->given)
+            sp__watch_remove(entry->future, &entry->watch);
+    }
+    completion->lock = (struct sp__word_lock){ 0 };
+    completion->mine = completion->ready = NULL;
+    completion->ready_end = &completion->ready;
+    sp__store_relaxed(&completion->arrived, completion->taken); /* relaxed: nobody watches */
+    for (size_t i = 0; i < completion->n; i++) {
+        struct entry *entry = &completion->entries[i];
+        if (!entry->watching || entry->given)
+            continue;
+        entry->watch.told = false; /* linked nowhere */
+        (void)sp__watch_add(entry->future, &entry->watch);
+    }
+}
+
 sp_future *sp_completion_next(sp_completion *completion)
 {
     if (completion == NULL || completion->status != SP_OK)
         return NULL;
+    if (completion->process != sp__process_number)
+        watch_after_fork(completion);
     for (bool in_time = true; completion->taken < completion->distinct;) {
         sp_future *future = take_ready(completion);
         if (future != NULL)

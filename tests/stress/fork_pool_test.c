@@ -1,0 +1,297 @@
+/* Forks of a process whose pool is busy: each child finds the pool closed, its futures as they were, a set of them readable
+   to its end, the memory of futures whole; and works with a pool of its own.
+
+   SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "stress.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <spool.h>
+
+#include "executor/executor.h"
+
+#ifndef __has_feature /* clang's way to ask */
+#define __has_feature(name) 0
+#endif
+#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer)
+enum { ADDRESS_SANITIZER = 1 };
+/* As in fork_test.c: its leak check stumbles over lost threads, its allocator does not survive a fork in its middle. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+#else
+enum { ADDRESS_SANITIZER = 0 };
+#endif
+#if defined __SANITIZE_THREAD__ || __has_feature(thread_sanitizer)
+enum { THREAD_SANITIZER = 1 }; /* does not know threads that a forked child starts */
+#else
+enum { THREAD_SANITIZER = 0 };
+#endif
+
+enum { CHILD_LIMIT = 60 /* seconds */, SET = 40, BLOCKS = 300 };
+
+static sp_executor *pool; /* of the parent */
+
+static sp_status pass(const int *in, int *out)
+{
+    *out = *in + 1;
+    return SP_OK;
+}
+SP_TASK(pass, int, int);
+
+/* ---- children ---- */
+
+static int well[2]; /* a child says here that all was as documented */
+
+static _Noreturn void end_child(void)
+{
+    if (stress_wrong != NULL) {
+        fprintf(stderr, "child %d: line %d: not true: %s\n", (int)getpid(), stress_wrong_line, stress_wrong);
+        _exit(1);
+    }
+    if (write(well[1], "", 1) != 1)
+        _exit(1);
+    exit(0);
+}
+
+/* SIGCHLD is blocked.  A child that hangs is killed. */
+static bool child_is_well(pid_t child)
+{
+    struct timespec limit = { CHILD_LIMIT, 0 };
+    sigset_t one;
+    int status = -1;
+    char byte;
+    sigemptyset(&one);
+    sigaddset(&one, SIGCHLD);
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        if (sigtimedwait(&one, NULL, &limit) >= 0 || errno == EINTR)
+            continue;
+        kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+        fprintf(stderr, "child %d hung\n", (int)child);
+        return false;
+    }
+    return WIFEXITED(status) && read(well[0], &byte, 1) == 1;
+}
+
+/* ---- a completion that was half told at the fork ---- */
+
+static void a_future_that_ended_and_was_not_told(void **state)
+{
+    (void)state;
+    sp_executor *own = sp_thread_pool(.max_workers = 1);
+    sp_future *ended = sp__future_create(&pass_sp_task, &(int){ 1 }, &own->owner, 1);
+    sp_future *told = sp__future_create(&pass_sp_task, &(int){ 2 }, &own->owner, 1);
+    sp_future *lost = sp__future_create(&pass_sp_task, &(int){ 3 }, &own->owner, 1);
+    sp_future *given = sp__future_create(&pass_sp_task, &(int){ 4 }, &own->owner, 1);
+    sp_future *set[] = { ended, told, lost, given, ended };
+    sp_completion *completion = sp_as_completed(set, 5, SP_FOREVER);
+    assert_true(sp_future_cancel(given));
+    assert_ptr_equal(sp_next(completion), given);
+    assert_true(sp_future_cancel(told));
+    uint64_t seen;
+    assert_true(sp__future_claim(ended));
+    assert_true(sp__word_finish(&ended->word, SP__RUNNING, SP__FINISHED, false, &seen)); /* the teller comes too late */
+    fflush(stdout);
+    pid_t child = THREAD_SANITIZER ? 0 : fork();
+    if (child == 0 && !THREAD_SANITIZER) {
+        sp_future *first = sp_next(completion), *second = sp_next(completion);
+        stress_expect((first == ended && second == told) || (first == told && second == ended));
+        stress_expect(sp_next(completion) == NULL && sp_completion_status(completion) == SP_SHUT_DOWN);
+        sp_completion_release(completion);
+        sp_release_all(set, 4);
+        end_child();
+    }
+    assert_true(THREAD_SANITIZER || child_is_well(child));
+    sp__watch_tell(ended);
+    assert_ptr_equal(sp_next(completion), told);
+    assert_ptr_equal(sp_next(completion), ended);
+    sp_completion_release(completion);
+    sp_release_all(set, 4);
+    sp_executor_release(own);
+}
+
+/* ---- a busy pool ---- */
+
+static sp_event busy; /* set while the parent's threads shall work: the child gets the CPUs */
+static uint32_t over; /* atomic */
+
+struct big {
+    unsigned char bytes[100];
+};
+
+static sp_status copy_big(const struct big *in, struct big *out)
+{
+    *out = *in;
+    return SP_OK;
+}
+typedef struct big big;
+SP_TASK(copy_big, big, big);
+
+static sp_status fork_join(const int *in, int *out);
+SP_TASK(fork_join, int, int);
+static sp_status fork_join(const int *in, int *out)
+{
+    if (*in == 0) {
+        *out = 1;
+        return SP_OK;
+    }
+    sp_auto(sp_future) a = sp_submit(pool, fork_join, *in - 1);
+    sp_auto(sp_future) b = sp_submit(pool, fork_join, *in - 1);
+    int x = 0, y = 0;
+    sp_status status = sp_result(a, &x, *in % 2 == 0 ? SP_FOREVER : 60.0);
+    if (status == SP_OK)
+        status = sp_result(b, &y, SP_FOREVER);
+    *out = x + y;
+    return status;
+}
+
+static void *keep_busy(void *arg)
+{
+    uint64_t random = (uint64_t)(uintptr_t)arg;
+    while (sp_event_wait(&busy, SP_FOREVER), !sp__load_acquire(&over)) {
+        big in;
+        memset(&in, (int)(test_random(&random) & 255), sizeof in);
+        sp_auto(sp_future) tree = sp_submit(pool, fork_join, 4);
+        sp_auto(sp_future) copy = sp_submit_from(pool, copy_big, &in);
+        int leaves = 0;
+        big out;
+        stress_expect(sp_result(tree, &leaves, SP_FOREVER) == SP_OK && leaves == 16);
+        stress_expect(sp_result(copy, &out, SP_FOREVER) == SP_OK && memcmp(&in, &out, sizeof in) == 0);
+        stress_expect(sp_executor_post(pool, &copy_big_sp_task, &in) == SP_OK);
+    }
+    return NULL;
+}
+
+/* Each block is its owner's alone. */
+static void use_memory(void)
+{
+    sp_future *small[BLOCKS], *large[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        big in;
+        memset(&in, i & 255, sizeof in);
+        small[i] = sp_future_new(&pass_sp_task, &i);
+        large[i] = sp_future_new(&copy_big_sp_task, &in);
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        const big *held = sp_future_arg(large[i]);
+        bool same = true;
+        for (size_t k = 0; k < sizeof held->bytes; k++)
+            same = same && held->bytes[k] == (i & 255);
+        stress_expect(same && *(const int *)sp_future_arg(small[i]) == i);
+        sp_future_release(small[i]);
+        sp_future_release(large[i]);
+    }
+}
+
+static void use_own_pool(void)
+{
+    int in[10] = { 0 }, out[10] = { 0 };
+    pool = sp_thread_pool(.max_workers = 2);
+    sp_auto(sp_future) tree = sp_submit(pool, fork_join, 5);
+    int leaves = 0;
+    stress_expect(sp_result(tree, &leaves, SP_FOREVER) == SP_OK && leaves == 32);
+    stress_expect(sp_map(pool, pass, in, out, 10, .chunksize = 3) == SP_OK && out[9] == 1);
+    stress_expect(sp_executor_wait_idle(pool, SP_FOREVER));
+    sp_executor_release(pool); /* without shutdown: exit waits */
+}
+
+static void find_pool(sp_future *const *futures, sp_completion *set)
+{
+    sp_executor_statistics stats;
+    int done = 0;
+    sp_future *refused = sp_submit(pool, pass, 1);
+    stress_expect(sp_result(refused, NULL, SP_FOREVER) == SP_SHUT_DOWN);
+    stress_expect(sp_executor_wait_idle(pool, SP_FOREVER));
+    sp_executor_stats(pool, &stats);
+    stress_expect(stats.workers == 0 && stats.submitted == stats.completed);
+    for (int i = 0; i < SET; i++) {
+        int value = 0;
+        sp_status status = sp_result(futures[i], &value, SP_FOREVER);
+        stress_expect(status == SP_SHUT_DOWN || (status == SP_OK && value == i + 1));
+        done += status == SP_OK;
+    }
+    int given = 0;
+    while (sp_next(set) != NULL)
+        given++;
+    stress_expect(given == done && sp_completion_status(set) == (done == SET ? SP_OK : SP_SHUT_DOWN));
+    stress_expect(sp_shutdown(pool) == SP_OK && sp_shutdown(pool, .cancel_futures = true) == SP_OK);
+    sp_completion_release(set);
+    sp_future_release(refused);
+    sp_release_all(futures, SET);
+    sp_executor_release(pool);
+}
+
+/* Some futures are done, some run, some are queued. */
+static void fork_once(uint64_t *random)
+{
+    sp_future *futures[SET];
+    for (int i = 0; i < SET; i++)
+        futures[i] = sp_submit(pool, pass, i);
+    sp_auto(sp_completion) set = sp_as_completed(futures, SET, SP_FOREVER);
+    for (uint64_t pauses = test_random(random) % 64; pauses > 0; pauses--)
+        stress_dawdle(random);
+    pid_t child = fork();
+    if (child == 0) {
+        find_pool(futures, set);
+        use_memory();
+        use_own_pool();
+        end_child();
+    }
+    sp_event_clear(&busy);
+    assert_true(child > 0);
+    assert_true(child_is_well(child));
+    for (int given = 0; given < SET; given++)
+        assert_non_null(sp_next(set));
+    sp_release_all(futures, SET);
+}
+
+static void children_of_a_busy_pool(void **state)
+{
+    (void)state;
+    enum { THREADS = 3 };
+    pthread_t threads[THREADS];
+    uint64_t random = test_seed();
+    if (THREAD_SANITIZER || ADDRESS_SANITIZER)
+        return;
+    pool = sp_thread_pool(.max_workers = 3, .idle_seconds = 0.0005);
+    for (uintptr_t i = 0; i < THREADS; i++)
+        threads[i] = test_thread(keep_busy, (void *)(random + i));
+    for (long i = test_count(400); i > 0; i--) {
+        sp_event_set(&busy);
+        fork_once(&random);
+    }
+    sp__store_release(&over, 1);
+    sp_event_set(&busy);
+    for (int i = 0; i < THREADS; i++)
+        test_join(threads[i]);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+    stress_assert_nothing_wrong();
+}
+
+static int prepare(void **state)
+{
+    (void)state;
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGCHLD);
+    return pthread_sigmask(SIG_BLOCK, &one, NULL) | pipe2(well, O_CLOEXEC | O_NONBLOCK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_future_that_ended_and_was_not_told),
+        cmocka_unit_test(children_of_a_busy_pool),
+    };
+    return cmocka_run_group_tests(tests, prepare, NULL);
+}
