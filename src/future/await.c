@@ -149,9 +149,10 @@ static bool run_here(sp_future *future, const struct sp__runner *worker)
     return true;
 }
 
+/* Is it one that may be run here?  Not after a fork: it is the parent's. */
 static bool is_queued(const sp_future *future)
 {
-    return sp__future_phase(future) == SP__PENDING;
+    return sp__future_phase(future) == SP__PENDING && !sp__future_is_lost(future);
 }
 
 bool sp__help(sp_future *future, bool at_any_price)

@@ -119,6 +119,46 @@ static void a_future_that_ended_and_was_not_told(void **state)
     sp_executor_release(own);
 }
 
+/* ---- a task that forks ---- */
+
+/* What lies in its worker's deque is the parent's to run. */
+static sp_status fork_inside(const sp_none *in, bool *out)
+{
+    sp_future *queued[3];
+    (void)in;
+    for (int i = 0; i < 3; i++)
+        queued[i] = sp_submit(pool, pass, i);
+    pid_t child = fork();
+    if (child == 0) {
+        stress_expect(sp_result(queued[2], NULL, SP_FOREVER) == SP_SHUT_DOWN);
+        stress_expect(sp_result(queued[0], NULL, 0.01) == SP_SHUT_DOWN);
+        stress_expect(sp_wait(queued, 3, SP_FIRST_COMPLETED, SP_FOREVER) == SP_SHUT_DOWN);
+        stress_expect(sp_wait(queued, 3, SP_ALL_COMPLETED, SP_FOREVER) == SP_SHUT_DOWN);
+        sp_auto(sp_future) refused = sp_submit(pool, pass, 1);
+        stress_expect(sp_result(refused, NULL, SP_FOREVER) == SP_SHUT_DOWN);
+        stress_expect(sp_future_cancel(queued[1]));
+        end_child();
+    }
+    *out = child_is_well(child) && sp_wait(queued, 3, SP_ALL_COMPLETED, SP_FOREVER) == SP_OK;
+    sp_release_all(queued, 3);
+    return SP_OK;
+}
+SP_TASK(fork_inside, sp_none, bool);
+
+static void a_task_forks(void **state)
+{
+    (void)state;
+    if (THREAD_SANITIZER)
+        return;
+    fflush(stdout);
+    pool = sp_thread_pool(.max_workers = 1);
+    sp_auto(sp_future) future = sp_submit(pool, fork_inside);
+    bool well_done = false;
+    assert_int_equal(sp_result(future, &well_done, SP_FOREVER), SP_OK);
+    assert_true(well_done);
+    sp_executor_release(pool);
+}
+
 /* ---- a busy pool ---- */
 
 static sp_event busy; /* set while the parent's threads shall work: the child gets the CPUs */
@@ -291,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_future_that_ended_and_was_not_told),
+        cmocka_unit_test(a_task_forks),
         cmocka_unit_test(children_of_a_busy_pool),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
