@@ -19,17 +19,22 @@ _Static_assert(sizeof(sp_thread_pool_options) == 80 || sizeof(void *) != 8, "pro
 
 static uint64_t last_pool; /* atomic, relaxed: numbers of unnamed pools */
 
-void sp__pool_fail_all(sp_future *chain, sp_status status, const sp_error *cause, const char *message)
+void sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message)
 {
     char text[512];
     snprintf(text, sizeof text, cause != NULL ? "%s: %s" : "%s", message, cause != NULL ? cause->message : "");
+    const sp_task *task = future->task;
+    const char *file = cause != NULL ? cause->file : task->file != NULL ? task->file : "?";
+    (void)sp__future_fail(future, status,
+                          sp__error_new(status, task->name, file, cause != NULL ? cause->line : 0, text));
+    sp_future_release(future);
+}
+
+void sp__pool_fail_all(sp_future *chain, sp_status status, const sp_error *cause, const char *message)
+{
     for (sp_future *next; chain != NULL; chain = next) {
         next = chain->next;
-        const sp_task *task = chain->task;
-        const char *file = cause != NULL ? cause->file : task->file != NULL ? task->file : "?";
-        (void)sp__future_fail(chain, status,
-                              sp__error_new(status, task->name, file, cause != NULL ? cause->line : 0, text));
-        sp_future_release(chain);
+        sp__pool_fail(chain, status, cause, message);
     }
 }
 

@@ -143,6 +143,8 @@ sp_future *sp__take_awaited(struct sp__pool *pool);
 int sp__pool_start_worker(struct sp__pool *pool);
 
 /* ---- pool.c ---- */
+/* Fail a future, dropping its reference. */
+void sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message);
 /* Fail each of a chain of futures, dropping its reference. */
 void sp__pool_fail_all(sp_future *chain, sp_status status, const sp_error *cause, const char *message);
 

@@ -9,11 +9,11 @@
 #include "park/spin.h"
 #include "sync/condition.h"
 
-/* Something is taken that will not run any more: its pool is broken. */
+/* Something is taken that will not run any more: its pool is broken.  It may be an awaited future, which lies in a queue
+   besides: its `next` is not ours. */
 static void refuse(struct sp__pool *pool, sp_future *future)
 {
-    future->next = NULL;
-    sp__pool_fail_all(future, SP_BROKEN_POOL, pool->why_broken, SP__BROKEN_TEXT);
+    sp__pool_fail(future, SP_BROKEN_POOL, pool->why_broken, SP__BROKEN_TEXT);
 }
 
 static void run_task(struct sp__worker *worker, sp_future *future)

@@ -194,6 +194,65 @@ static void shutdown_waits_for_a_submit_that_is_about_to_call_a_worker(void **st
     sp_executor_release(pool);
 }
 
+/* ---- a broken pool, whose futures two workers fail at a time ---- */
+
+static sp_future *children[3];
+static sp_event held_task_ends;
+static uint32_t workers_begun; /* atomic */
+
+static sp_status third_worker_fails(void *arg)
+{
+    (void)arg;
+    if (sp__add_seq_cst(&workers_begun, 1) != 2)
+        return SP_OK;
+    test_await(lent() == 1);
+    return SP_USER_ERROR;
+}
+
+static sp_status wait_until_released(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_event_wait(&held_task_ends, SP_FOREVER);
+    return SP_OK;
+}
+SP_TASK(wait_until_released, sp_none, sp_none);
+
+/* Between the third child and the second another worker comes and fails the second, for which a task waits. */
+static void let_another_worker_go_on(sp_future *future, void *context)
+{
+    (void)future, (void)context;
+    sp_event_set(&held_task_ends);
+    test_await(sp_future_done(children[1]));
+}
+
+static sp_status wait_for_second_child(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    for (int i = 0; i < 3; i++)
+        children[i] = sp_submit(pool, pass, i);
+    sp_future_add_done_callback(children[2], let_another_worker_go_on, NULL);
+    return sp_wait(&children[1], 1, SP_FIRST_COMPLETED, SP_FOREVER);
+}
+SP_TASK(wait_for_second_child, sp_none, sp_none);
+
+static void an_awaited_future_of_a_broken_pool_keeps_its_place(void **state)
+{
+    (void)state;
+    pool = sp_thread_pool(.max_workers = 3, .initializer = third_worker_fails);
+    sp_auto(sp_future) holder = sp_submit(pool, wait_until_released);
+    test_await(sp_future_running(holder) && sp__crew_searching(crew_of_pool()) == 0);
+    sp_auto(sp_future) waiter = sp_submit(pool, wait_for_second_child);
+    assert_int_equal(sp_result(waiter, NULL, SP_FOREVER), SP_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_true(sp_future_wait(children[i], 50.0));
+        assert_int_equal(sp_result(children[i], NULL, SP_NOWAIT), SP_BROKEN_POOL);
+    }
+    assert_int_equal(sp_result(holder, NULL, SP_FOREVER), SP_OK);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_release_all(children, 3);
+    sp_executor_release(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_finalizer_that_waits_has_no_permit_to_give),
         cmocka_unit_test(a_start_that_fails_is_told_to_a_task_that_relied_on_it),
         cmocka_unit_test(shutdown_waits_for_a_submit_that_is_about_to_call_a_worker),
+        cmocka_unit_test(an_awaited_future_of_a_broken_pool_keeps_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
