@@ -17,7 +17,8 @@ static sp_executor *of_drainable(struct sp__drainable *drainable)
 static bool retain_for_drain(struct sp__drainable *drainable)
 {
     sp_executor *executor = of_drainable(drainable);
-    uint32_t seen = sp__load_relaxed(&executor->refs); /* relaxed: the CAS decides */
+    /* acquire: when it is 0, what the last workers did before they let go comes before the return of sp_join_all */
+    uint32_t seen = sp__load_acquire(&executor->refs);
     while (seen > 0)
         if (sp__cas_relaxed(&executor->refs, &seen, seen + 1)) /* relaxed: as sp__ref_up, others keep it */
             return true;
