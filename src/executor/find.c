@@ -133,12 +133,8 @@ uint64_t sp__count_tasks(const struct sp__pool *pool)
     return count;
 }
 
-/* Count the members of a chain as done. */
-static void count_done(struct sp__pool *pool, const sp_future *chain)
+void sp__count_done(struct sp__pool *pool, uint64_t count)
 {
-    uint64_t count = 0;
-    for (; chain != NULL; chain = chain->next)
-        count++;
     sp_lock_acquire(&pool->lock);
     pool->completed += count;
     sp_condition_notify_all(&pool->quiet);
@@ -154,6 +150,5 @@ sp_future *sp__take_all(struct sp__pool *pool)
             future->next = chain;
             chain = future;
         }
-    count_done(pool, chain);
     return chain;
 }

@@ -30,12 +30,15 @@ void sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, c
     sp_future_release(future);
 }
 
-void sp__pool_fail_all(sp_future *chain, sp_status status, const sp_error *cause, const char *message)
+void sp__pool_fail_all(struct sp__pool *pool, sp_status status, const sp_error *cause, const char *message)
 {
-    for (sp_future *next; chain != NULL; chain = next) {
+    sp_future *chain = sp__take_all(pool);
+    uint64_t count = 0;
+    for (sp_future *next; chain != NULL; chain = next, count++) {
         next = chain->next;
         sp__pool_fail(chain, status, cause, message);
     }
+    sp__count_done(pool, count);
 }
 
 static sp_error *explain(sp_executor *executor, sp_status status, const sp_task *task)
@@ -95,7 +98,7 @@ static void give_up_queue(struct sp__pool *pool, int error)
     if (!alone)
         return;
     snprintf(message, sizeof message, "no worker thread could be started (errno %d)", error);
-    sp__pool_fail_all(sp__take_all(pool), SP_OS_ERROR, NULL, message);
+    sp__pool_fail_all(pool, SP_OS_ERROR, NULL, message);
 }
 
 static sp_status enqueue(sp_executor *executor, sp_future *future)

@@ -100,8 +100,10 @@ bool sp__has_tasks(const struct sp__pool *pool);
 uint64_t sp__count_tasks(const struct sp__pool *pool);
 /* Put a future into the worker's own deque, with a reference.  False: there is no room. */
 bool sp__put_own(struct sp__worker *worker, sp_future *future);
-/* Everything that is queued, linked by next, with the references; counted as done. */
+/* Everything that is queued, linked by next, with the references. */
 sp_future *sp__take_all(struct sp__pool *pool);
+/* So many of these have ended: before that nobody may believe that the pool is idle. */
+void sp__count_done(struct sp__pool *pool, uint64_t count);
 /* The calling worker takes this future back from its own deque, where it lies last.  False: it does not. */
 bool sp__pool_take_back(void *worker, sp_future *future);
 
@@ -145,8 +147,8 @@ int sp__pool_start_worker(struct sp__pool *pool);
 /* ---- pool.c ---- */
 /* Fail a future, dropping its reference. */
 void sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message);
-/* Fail each of a chain of futures, dropping its reference. */
-void sp__pool_fail_all(sp_future *chain, sp_status status, const sp_error *cause, const char *message);
+/* Fail all that is queued. */
+void sp__pool_fail_all(struct sp__pool *pool, sp_status status, const sp_error *cause, const char *message);
 
 /* ---- shutdown.c ---- */
 /* Under the lock, which is given up for it: collect a worker that has ended.  False: there is none. */

@@ -36,11 +36,13 @@ bool sp__pool_collect_one(struct sp__pool *pool)
 static void cancel_queued(struct sp__pool *pool)
 {
     sp_future *chain = sp__take_all(pool);
-    for (sp_future *next; chain != NULL; chain = next) {
+    uint64_t count = 0;
+    for (sp_future *next; chain != NULL; chain = next, count++) {
         next = chain->next;
         (void)sp_future_cancel(chain);
         sp_future_release(chain);
     }
+    sp__count_done(pool, count);
 }
 
 /* Under the lock: wait until nothing is queued, no worker is left, and none to be collected.  What was accepted before the
@@ -113,9 +115,9 @@ bool sp__pool_wait_idle(sp_executor *executor, int64_t deadline)
     struct sp__pool *pool = sp__pool_of(executor);
     sp_lock_acquire(&pool->lock);
     sp__add_relaxed(&pool->for_quiet, 1); /* relaxed: under the lock */
-    while (!is_quiet(pool) && !sp__deadline_passed(deadline))
+    bool quiet;
+    while (!(quiet = is_quiet(pool)) && !sp__deadline_passed(deadline))
         (void)sp__condition_wait_until(&pool->quiet, &pool->lock, deadline);
-    bool quiet = is_quiet(pool);
     sp__sub_relaxed(&pool->for_quiet, 1); /* relaxed: as above */
     sp_lock_release(&pool->lock);
     return quiet;

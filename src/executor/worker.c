@@ -103,7 +103,7 @@ static void break_pool(struct sp__worker *worker, sp_error *error)
     sp__dismiss_sleepers(pool);
     sp_condition_notify_all(&pool->room);
     sp_lock_release(&pool->lock);
-    sp__pool_fail_all(sp__take_all(pool), SP_BROKEN_POOL, error, SP__BROKEN_TEXT);
+    sp__pool_fail_all(pool, SP_BROKEN_POOL, error, SP__BROKEN_TEXT);
     if (!first)
         sp__error_free(error);
 }

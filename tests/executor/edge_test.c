@@ -253,6 +253,46 @@ static void an_awaited_future_of_a_broken_pool_keeps_its_place(void **state)
     sp_executor_release(pool);
 }
 
+/* ---- quiet, while what was queued is being cancelled ---- */
+
+static sp_event cancelling, cancel_goes_on;
+
+static void stop_cancelling(sp_future *future, void *context)
+{
+    (void)future, (void)context;
+    sp_event_set(&held_task_ends);
+    sp_event_set(&cancelling);
+    sp_event_wait(&cancel_goes_on, SP_FOREVER);
+}
+
+static void *cancel_all(void *arg)
+{
+    (void)arg;
+    return sp_shutdown(pool, .cancel_futures = true) == SP_OK ? NULL : &pool;
+}
+
+static void a_pool_is_not_idle_while_its_futures_are_cancelled(void **state)
+{
+    (void)state;
+    sp_event_clear(&held_task_ends);
+    pool = sp_thread_pool(.max_workers = 1);
+    sp_auto(sp_future) holder = sp_submit(pool, wait_until_released);
+    test_await(sp_future_running(holder));
+    sp_auto(sp_future) first = sp_submit(pool, pass, 1);
+    sp_auto(sp_future) second = sp_submit(pool, pass, 2);
+    sp_future_add_done_callback(first, stop_cancelling, NULL);
+    pthread_t canceller = test_thread(cancel_all, NULL);
+    sp_event_wait(&cancelling, SP_FOREVER);
+    assert_int_equal(sp_result(holder, NULL, SP_FOREVER), SP_OK);
+    assert_false(sp_executor_wait_idle(pool, 0.05));
+    assert_false(sp_future_done(second));
+    sp_event_set(&cancel_goes_on);
+    assert_true(sp_executor_wait_idle(pool, SP_FOREVER));
+    assert_true(sp_future_cancelled(second));
+    test_join(canceller);
+    sp_executor_release(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +301,7 @@ int main(void)
         cmocka_unit_test(a_start_that_fails_is_told_to_a_task_that_relied_on_it),
         cmocka_unit_test(shutdown_waits_for_a_submit_that_is_about_to_call_a_worker),
         cmocka_unit_test(an_awaited_future_of_a_broken_pool_keeps_its_place),
+        cmocka_unit_test(a_pool_is_not_idle_while_its_futures_are_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,7 +191,7 @@ static void check_fates(const struct scene *scene)
     for (uint32_t i = 0; i < jobs; i++) {
         const struct fate *fate = &scene->fates[i];
         bool ended = fate->ran + fate->cancels == 1;
-        if (scene->ends_early || scene->bounded_ends ||
+        if (scene->ends_early || scene->calls_fail ||
             scene->fates[i].mapped) /* refused, or after a failure of sp_map */
             ended = fate->ran + fate->cancels <= 1;
         if (!ended || fate->arg_drops != 1 || fate->result_drops != fate->ran)
@@ -211,7 +211,7 @@ static void play(struct scene *scene, enum kind kind)
     size_t n = 0;
     scene->nests = kind != FLAT;
     scene->ends_early = kind == SHUT_DOWN_EARLY;
-    scene->bounded_ends = kind == CALLS_FAIL;
+    scene->calls_fail = kind == CALLS_FAIL;
     make_pool(scene);
     while (n < SUBMITTERS)
         threads[n++] = test_thread(submit_and_meddle, scene);
@@ -221,7 +221,7 @@ static void play(struct scene *scene, enum kind kind)
         threads[n++] = test_thread(make_calls_fail, scene);
     while (n > 0)
         test_join(threads[--n]);
-    if (kind == EVERYTHING)
+    if (kind == EVERYTHING || kind == CALLS_FAIL)
         assert_true(sp_executor_wait_idle(scene->pool, SP_FOREVER));
     if (kind != FLAT)
         assert_int_equal(sp_shutdown(scene->pool), SP_OK);
