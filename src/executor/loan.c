@@ -58,8 +58,14 @@ bool sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan)
     }
     sp_lock_release(&pool->lock);
     uint64_t seen = sp__crew_step_aside(&pool->crew);
-    if (!sp__crew_needs_one(seen, pool->max_workers) || !sp__has_tasks(pool) || sp__call_worker(pool) == 0)
+    int error = sp__crew_needs_one(seen, pool->max_workers) && sp__has_tasks(pool) ? sp__call_worker(pool) : 0;
+    if (error == 0)
         return true;
+    sp_lock_acquire(&pool->lock);
+    wanted = advance(pool, loan);
+    sp_lock_release(&pool->lock);
+    if (!wanted) /* else the caller runs what it waits for itself, or its time will be up */
+        sp__pool_give_up(pool, error);
     owner->give_back(owner, loan);
     return false;
 }

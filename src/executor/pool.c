@@ -89,7 +89,7 @@ static sp_status put(struct sp__pool *pool, sp_future *future)
 }
 
 /* No worker is awake and none can be started: nothing that is queued would ever run, and who lent a permit may wait for it. */
-static void give_up_queue(struct sp__pool *pool, int error)
+void sp__pool_give_up(struct sp__pool *pool, int error)
 {
     char message[80];
     sp_lock_acquire(&pool->lock);
@@ -109,8 +109,8 @@ static sp_status enqueue(sp_executor *executor, sp_future *future)
         return status;
     int error = sp__see_to_it(pool);
     if (error != 0)
-        give_up_queue(pool,
-                      error); /* ours among them, unless somebody runs or cancels it: it has its end in any case */
+        sp__pool_give_up(pool,
+                         error); /* ours among them, unless somebody runs or cancels it: it has its end in any case */
     return SP_OK;
 }
 

@@ -149,6 +149,8 @@ int sp__pool_start_worker(struct sp__pool *pool);
 void sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message);
 /* Fail all that is queued. */
 void sp__pool_fail_all(struct sp__pool *pool, sp_status status, const sp_error *cause, const char *message);
+/* No worker could be started, for an errno value: if nobody is left who looks for tasks, fail all that is queued. */
+void sp__pool_give_up(struct sp__pool *pool, int error);
 
 /* ---- shutdown.c ---- */
 /* Under the lock, which is given up for it: collect a worker that has ended.  False: there is none. */

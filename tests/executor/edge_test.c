@@ -158,6 +158,46 @@ static void a_start_that_fails_is_told_to_a_task_that_relied_on_it(void **state)
     sp_executor_release(pool);
 }
 
+static sp_event waits_now;
+
+/* Leaves something in the queue, and waits for a task that runs. */
+static sp_status submit_and_wait_for_other(sp_future *const *in, int *out)
+{
+    sp_event_wait(&waits_now, SP_FOREVER);
+    sp_auto(sp_future) inner = sp_submit(pool, pass, 8);
+    sp_status status = sp_wait(in, 1, SP_FIRST_COMPLETED, SP_FOREVER);
+    *out = (int)sp_result(inner, NULL, SP_FOREVER);
+    return status;
+}
+typedef sp_future *future_pointer;
+SP_TASK(submit_and_wait_for_other, future_pointer, int);
+
+/* The same, but it is a task that starts the worker, to go to sleep itself. */
+static void a_start_that_fails_for_a_task_is_told_to_another(void **state)
+{
+    (void)state;
+    sp_event_clear(&submits_now);
+    pool = sp_thread_pool(.max_workers = 2);
+    sp_auto(sp_future) other = sp_submit(pool, submit_and_wait, 7);
+    sp_auto(sp_future) top = sp_submit(pool, submit_and_wait_for_other, other);
+    test_await(sp_future_running(top) && sp__crew_searching(crew_of_pool()) == 0);
+    sp__registry_lock();
+    sp_event_set(&waits_now);
+    test_await(lent() == 1 && sp__crew_searching(crew_of_pool()) == 1);
+    sp_event_set(&submits_now);
+    test_await(lent() == 2 && sp__crew_awake(crew_of_pool()) == 1);
+    sp__fault_arm(1, false);
+    sp__registry_unlock();
+    int status = SP_OK;
+    assert_int_equal(sp_result(top, &status, SP_FOREVER), SP_OK);
+    assert_int_equal(sp__fault_disarm(), 1);
+    assert_int_equal(status, SP_OS_ERROR);
+    assert_int_equal(sp_result(other, &status, SP_FOREVER), SP_OK);
+    assert_int_equal(status, SP_OS_ERROR);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+}
+
 /* ---- a shutdown between the two halves of a submit ---- */
 
 static sp_future *in_between;
@@ -299,6 +339,7 @@ int main(void)
         cmocka_unit_test(an_initializer_waits_for_what_it_submits),
         cmocka_unit_test(a_finalizer_that_waits_has_no_permit_to_give),
         cmocka_unit_test(a_start_that_fails_is_told_to_a_task_that_relied_on_it),
+        cmocka_unit_test(a_start_that_fails_for_a_task_is_told_to_another),
         cmocka_unit_test(shutdown_waits_for_a_submit_that_is_about_to_call_a_worker),
         cmocka_unit_test(an_awaited_future_of_a_broken_pool_keeps_its_place),
         cmocka_unit_test(a_pool_is_not_idle_while_its_futures_are_cancelled),
