@@ -4,28 +4,32 @@
 #include "executor/pool.h"
 #include "os/os.h"
 
-enum { FAIR = 61 }; /* every so often the inbox comes before the own deque: nobody outside waits for ever */
+enum {
+    FAIR = 61,        /* every so often the inbox comes before the own deque: nobody outside waits for ever */
+    SPARE_DEQUES = 16 /* for workers beyond max_workers, who stand in for those that wait; others use the inbox */
+};
 
 /* ---- the worker's own deque ---- */
 
 /* Under the lock: one whose worker has ended, or NULL. */
-static struct sp__deque *adopt(struct sp__pool *pool)
+static struct sp__deque *adopt(struct sp__pool *pool, unsigned *ret_deques)
 {
     struct sp__deque *deque = sp__load_relaxed(&pool->deques); /* relaxed: changes under the lock */
-    while (deque != NULL && deque->owned)
+    for (*ret_deques = 0; deque != NULL && deque->owned; ++*ret_deques)
         deque = deque->next;
     if (deque != NULL)
         deque->owned = true;
     return deque;
 }
 
-/* NULL: no memory. */
+/* NULL: no memory, or there are enough: everybody who looks for a task looks at all of them, for as long as the pool lives. */
 static struct sp__deque *get_deque(struct sp__pool *pool)
 {
+    unsigned deques;
     sp_lock_acquire(&pool->lock);
-    struct sp__deque *deque = adopt(pool);
+    struct sp__deque *deque = adopt(pool, &deques);
     sp_lock_release(&pool->lock);
-    if (deque != NULL)
+    if (deque != NULL || deques >= pool->max_workers + SPARE_DEQUES)
         return deque;
     deque = sp__os_zalloc_aligned(_Alignof(struct sp__deque), sizeof *deque);
     if (deque == NULL)
@@ -41,7 +45,9 @@ static struct sp__deque *get_deque(struct sp__pool *pool)
 
 bool sp__put_own(struct sp__worker *worker, sp_future *future)
 {
-    if (worker->deque == NULL && (worker->deque = get_deque(worker->pool)) == NULL)
+    if (worker->deque == NULL && !worker->without_deque)
+        worker->without_deque = (worker->deque = get_deque(worker->pool)) == NULL;
+    if (worker->deque == NULL)
         return false;
     uint64_t submitted = sp__load_relaxed(&worker->submitted); /* relaxed: our own store */
     /* relaxed: before the deque publishes the task, so that who has counted its end has seen this */

@@ -64,6 +64,7 @@ struct sp__worker {
     bool has_ended;               /* guarded by the pool's lock */
     bool dismissed;               /* guarded by the pool's lock: woken to end */
     bool searching;               /* its own: counted so in the crew */
+    bool without_deque;           /* its own: asked for one in vain; what its tasks submit goes to the inbox */
     bool initialized;             /* its own: owes a call of the finalizer */
     bool resting;                 /* its own: sleeps because it has nothing to do */
     uint32_t asleep;              /* atomic: 1 until it is called or dismissed; parked on */

@@ -333,6 +333,38 @@ static void a_pool_is_not_idle_while_its_futures_are_cancelled(void **state)
     sp_executor_release(pool);
 }
 
+/* ---- many workers, most of which sleep ---- */
+
+static sp_status timed_depth(const int *in, int *out);
+SP_TASK(timed_depth, int, int);
+static sp_status timed_depth(const int *in, int *out)
+{
+    *out = 0;
+    if (*in == 0)
+        return SP_OK;
+    sp_auto(sp_future) inner = sp_submit(pool, timed_depth, *in - 1);
+    int below = 0;
+    sp_status status = sp_result(inner, &below, 600.0);
+    *out = below + 1;
+    return status;
+}
+
+/* Each of them is looked at by everybody who looks for a task, for ever. */
+static void deep_waits_leave_few_deques(void **state)
+{
+    (void)state;
+    pool = sp_thread_pool(.max_workers = 1);
+    sp_auto(sp_future) top = sp_submit(pool, timed_depth, 200);
+    int depth = 0, deques = 0;
+    assert_int_equal(sp_result(top, &depth, SP_FOREVER), SP_OK);
+    assert_int_equal(depth, 200);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    for (const struct sp__deque *at = sp__load_seq_cst(&sp__pool_of(pool)->deques); at != NULL; at = at->next)
+        deques++;
+    assert_in_range(deques, 1, 40);
+    sp_executor_release(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_start_that_fails_for_a_task_is_told_to_another),
         cmocka_unit_test(shutdown_waits_for_a_submit_that_is_about_to_call_a_worker),
         cmocka_unit_test(an_awaited_future_of_a_broken_pool_keeps_its_place),
+        cmocka_unit_test(deep_waits_leave_few_deques),
         cmocka_unit_test(a_pool_is_not_idle_while_its_futures_are_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
