@@ -123,9 +123,12 @@ SP_API SP_MUST_CHECK sp_status sp_executor_post(sp_executor *executor, const sp_
 
    Waits for all.  After a failure what is queued is cancelled, and the call returns when nothing of it runs any more.
 
-   Returns SP_OK, all outputs written, or the first failure in input order (a status of the task's, one of
-     sp_executor_submit(), or SP_CANCELLED by sp_shutdown()), outputs untouched; SP_MEMORY_ERROR also when there is no memory
-     to hold the results.
+   Returns SP_OK, all outputs written, or the first failure in input order (a status of the task's, or one of
+     sp_executor_submit()), outputs untouched, or
+     SP_MEMORY_ERROR  no memory to hold the results (MemoryError)
+     SP_CANCELLED     a task returned this, or sp_shutdown() cancelled it (CancelledError)
+     SP_DEADLOCK, SP_OS_ERROR  in a task of the executor: the wait was refused, as in sp_future_result().  Then one of the tasks
+                      may run on, with a copy of its input, and *ret_failed tells the status but has no argument
    Ownership: drop_arg is called once for each input, on a copy.  On success the results are the caller's and drop_result is
      not called; on failure it is called for each that was produced.
    Source: Executor.map. */

@@ -58,9 +58,12 @@
 #define SP_NONE .sp_unused_ = 0
 
 #define SP_IS_BYTES_(Type) _Generic((Type *)0, sp_bytes *: 1, default: 0)
+/* What is kept with a future or a thread is aligned as malloc aligns. */
 #define SP_TASK_TYPES_(fn, Arg, Result)                                                                                \
     typedef Arg fn##_sp_arg;                                                                                           \
-    typedef Result fn##_sp_result
+    typedef Result fn##_sp_result;                                                                                     \
+    _Static_assert(_Alignof(fn##_sp_arg) <= _Alignof(max_align_t) && _Alignof(fn##_sp_result) <= _Alignof(max_align_t), \
+                   "argument and result of a task must not be over-aligned")
 #define SP_TASK_BODY_(fn, Codec, drop_a, drop_r, body)                                                                 \
     static sp_status fn##_sp_run(const void *sp_a_, void *sp_r_) { body }                                              \
     static const sp_task fn##_sp_task SP_UNUSED_ = {                                                                   \

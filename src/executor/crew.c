@@ -53,10 +53,10 @@ static void count_in(struct sp__pool *pool)
 static void make_do(struct sp__pool *pool)
 {
     struct sp__worker *sleeper = NULL;
-    (void)sp__crew_uncall(&pool->crew);
+    sp__crew_uncall(&pool->crew);
     sp__sub_relaxed(&pool->starting, 1); /* relaxed: as above */
     sp_lock_acquire(&pool->lock);
-    if (sp__has_tasks(pool) && (sleeper = pop_sleeper(pool)) != NULL)
+    if (needs_one(pool) && sp__has_tasks(pool) && (sleeper = pop_sleeper(pool)) != NULL)
         sp__crew_call(&pool->crew, true);
     sp_lock_release(&pool->lock);
     if (sleeper != NULL)
@@ -129,6 +129,8 @@ static int64_t idle_deadline(const struct sp__pool *pool)
 static void count_out(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
+    if (worker->process != sp__process_number)
+        return; /* its task has forked, and this is the child: the pool there has not counted it */
     pool->workers--;
     sp__list_remove(&worker->member);
     pool->submitted += sp__load_relaxed(&worker->submitted); /* relaxed: our own stores */

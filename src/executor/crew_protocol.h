@@ -61,10 +61,10 @@ static inline void sp__crew_call(sp__crew_word *word, bool a_sleeper)
 }
 
 /* The one that was to be started could not be.  The caller looks at the queues afterwards. */
-static inline uint64_t sp__crew_uncall(sp__crew_word *word)
+static inline void sp__crew_uncall(sp__crew_word *word)
 {
     /* seq_cst: before the caller looks; pairs with sp__crew_look of those who relied on the one called */
-    return sp__sub_seq_cst(word, SP__SEARCHING + SP__AWAKE) - (SP__SEARCHING + SP__AWAKE);
+    (void)sp__sub_seq_cst(word, SP__SEARCHING + SP__AWAKE);
 }
 
 /* A worker that ran a task begins to search. */

@@ -3,8 +3,9 @@
    SPDX-License-Identifier: MIT */
 #include "executor/executor.h"
 
+#include <spool/time.h>
+
 #include "base/refcount.h"
-#include "os/os.h"
 
 _Static_assert(sizeof(sp_shutdown_options) == 16 || sizeof(void *) != 8, "programs are compiled against it");
 _Static_assert(sizeof(sp_executor_statistics) == 24, "programs are compiled against it");
@@ -53,6 +54,12 @@ void sp__executor_ref_down(sp_executor *executor)
         return;
     sp__drainable_remove(&executor->drainable);
     executor->ops->destroy(executor);
+}
+
+unsigned sp__default_workers(void)
+{
+    unsigned cpus = sp_cpu_count();
+    return cpus < 28 ? cpus + 4 : 32;
 }
 
 bool sp__executor_is_own(const sp_executor *executor)

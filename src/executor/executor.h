@@ -35,6 +35,8 @@ struct sp_executor {
 /* Fill in what all executors share; process exit waits for it from now on. */
 void sp__executor_init(sp_executor *executor, const struct sp__executor_ops *ops);
 void sp__executor_ref_down(sp_executor *executor);
+/* Python's min(32, cpus + 4): threads mostly wait. */
+unsigned sp__default_workers(void);
 /* Is the calling thread running a task or a callback of this executor? */
 bool sp__executor_is_own(const sp_executor *executor);
 

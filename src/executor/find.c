@@ -4,8 +4,10 @@
 #include "executor/pool.h"
 #include "os/os.h"
 
+/* Every so often the inbox comes first, and every so often the deques of others: whoever keeps submitting in one place keeps
+   nobody waiting for ever in another. */
+enum { FAIR = 61, INBOX_FIRST = 0, OTHERS_FIRST = 30 };
 enum {
-    FAIR = 61,        /* every so often the inbox comes before the own deque: nobody outside waits for ever */
     SPARE_DEQUES = 16 /* for workers beyond max_workers, who stand in for those that wait; others use the inbox */
 };
 
@@ -70,7 +72,7 @@ bool sp__pool_take_back(void *self, sp_future *future)
 
 /* ---- looking ---- */
 
-/* From the deques of others, beginning where something was found last. */
+/* From the deques of others, beginning behind the one where something was found last. */
 static sp_future *steal(struct sp__worker *worker)
 {
     /* seq_cst: after our change of the crew's word; pairs with the store in get_deque */
@@ -81,7 +83,7 @@ static sp_future *steal(struct sp__worker *worker)
     do {
         sp_future *future = sp__deque_take(at);
         if (future != NULL) {
-            worker->victim = at;
+            worker->victim = at->next; /* the next time another one first */
             return future;
         }
         at = at->next != NULL ? at->next : first;
@@ -109,7 +111,10 @@ sp_future *sp__find_task(struct sp__worker *worker)
     /* seq_cst: as in steal; pairs with the addition in sp__pool_lend */
     if (sp__load_seq_cst(&pool->wanted) != 0 && (future = sp__take_awaited(pool)) != NULL)
         return future;
-    if (++worker->ticks % FAIR == 0 && (future = take_from_inbox(worker)) != NULL)
+    unsigned turn = ++worker->ticks % FAIR;
+    if (turn == INBOX_FIRST && (future = take_from_inbox(worker)) != NULL)
+        return future;
+    if (turn == OTHERS_FIRST && (future = steal(worker)) != NULL)
         return future;
     if (worker->deque != NULL && (future = sp__deque_take(worker->deque)) != NULL)
         return future;

@@ -33,9 +33,20 @@ sp_future *sp__take_awaited(struct sp__pool *pool)
             forget(pool, loan);
     }
     /* It lies in its queue besides; there it counts as done when it is met, here as one more that came and will be done. */
-    pool->submitted += future != NULL;
+    pool->stood_in += future != NULL;
     sp_lock_release(&pool->lock);
     return future;
+}
+
+/* An initializer waits.  It keeps its permit, or each new worker would bring the next; but nobody is to rely on it. */
+static void stop_counting_on(struct sp__worker *worker)
+{
+    struct sp__pool *pool = worker->pool;
+    if (!worker->searching)
+        return;
+    worker->searching = false;
+    if (sp__crew_needs_one(sp__crew_found(&pool->crew), pool->max_workers) && sp__has_tasks(pool))
+        (void)sp__call_worker(pool);
 }
 
 bool sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan)
@@ -44,9 +55,9 @@ bool sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan)
     struct sp__worker *worker = sp__worker_self(pool);
     if (worker == NULL)
         return true; /* in its finalizer it has no permit to lend */
-    if (worker->searching) { /* in its initializer: nobody is to rely on it */
-        worker->searching = false;
-        (void)sp__crew_found(&pool->crew);
+    if (!worker->initialized) {
+        stop_counting_on(worker);
+        return false;
     }
     worker->lends++;
     bool wanted = advance(pool, loan);

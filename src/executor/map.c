@@ -1,39 +1,104 @@
 /* Ordered map: the inputs in chunks, each chunk one future, the results in input order.
 
    Results go to a block of the call's own and are copied to the caller's array when all is well: outputs are untouched on
-   failure.  The call returns only after no chunk can touch that block or the inputs any more.
+   failure.  The call returns when no chunk can touch that block or the inputs any more, but for one case: in a task a wait for
+   a chunk may be refused (it would close a cycle of waiting tasks; nobody can be had to run the chunk).  Then the call returns
+   while a chunk may still run.  So the block belongs to the call and to the chunks together, and a task's inputs are copied.
 
    SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include <spool/time.h>
 
+#include "base/refcount.h"
 #include "executor/executor.h"
 #include "os/os.h"
-#include "park/runner.h"
 
 _Static_assert(sizeof(sp_map_options) == 24 || sizeof(void *) != 8, "programs are compiled against it");
 
-struct chunk {
+/* One call of sp_map. */
+struct map {
+    uint32_t refs; /* atomic: the call's, and one for each chunk's future */
     const sp_task *task;
-    const unsigned char *inputs;
-    unsigned char *results; /* zeroed */
-    size_t n;
-    sp_future **failed; /* of this chunk: where the future of the first failure goes */
-    size_t *produced;   /* of this chunk: results that drop_result must be called for */
+    const unsigned char *inputs; /* the caller's, or `copied` */
+    unsigned char *copied;       /* NULL: not copied */
+    unsigned char *results;      /* zeroed */
+    size_t n, chunksize, chunks;
+    sp_future **futures; /* of the chunks; the call's */
+    sp_future **failed;  /* of the chunks: NULL, or the future of the input that failed; the chunk's until it is done */
+    size_t *produced;    /* of the chunks: how many inputs were run; the chunk's until it is done */
+    bool settled;        /* by the call, when all chunks are done: nothing is left to be dropped */
 };
 
-static void drop_input(const sp_task *task, const void *input)
+struct chunk {
+    struct map *map;
+    size_t index;
+};
+
+static const unsigned char *input_of(const struct map *map, size_t index)
 {
-    sp__task_drop_foreign_arg(task, input);
+    return map->inputs + index * map->task->arg_size;
 }
+
+static unsigned char *result_of(const struct map *map, size_t index)
+{
+    return map->results + index * map->task->result_size;
+}
+
+static size_t chunk_begin(const struct map *map, size_t chunk)
+{
+    return chunk * map->chunksize;
+}
+
+static size_t chunk_end(const struct map *map, size_t chunk)
+{
+    size_t begin = chunk_begin(map, chunk);
+    return map->n - begin < map->chunksize ? map->n : begin + map->chunksize;
+}
+
+/* ---- the end of the block ---- */
+
+/* Whatever was not given to a future or to the caller is dropped. */
+static void drop_leftovers(const struct map *map)
+{
+    const sp_task *task = map->task;
+    for (size_t i = 0; i < map->chunks; i++) {
+        size_t begin = chunk_begin(map, i), end = chunk_end(map, i), run = begin + map->produced[i];
+        for (size_t k = run; k < end; k++)
+            sp__task_drop_foreign_arg(task, input_of(map, k));
+        for (size_t k = begin; k < run && task->drop_result != NULL; k++)
+            task->drop_result(result_of(map, k));
+        sp_future_release(map->failed[i]);
+    }
+}
+
+static void deallocate(struct map *map)
+{
+    sp__os_free(map->produced);
+    sp__os_free(map->failed);
+    sp__os_free(map->futures);
+    sp__os_free(map->results);
+    sp__os_free(map->copied);
+    sp__os_free(map);
+}
+
+static void let_go(struct map *map)
+{
+    if (!sp__ref_down(&map->refs))
+        return;
+    if (!map->settled)
+        drop_leftovers(map);
+    deallocate(map);
+}
+
+/* ---- a chunk ---- */
 
 /* A future of the user's task that stands for the one input that failed: it has the argument and the error. */
 static sp_future *failed_future(const sp_task *task, const void *input, sp_status status, sp_error *error)
 {
     sp_future *future = sp__future_create(task, input, NULL, 1);
     if (future == NULL) {
-        drop_input(task, input);
+        sp__task_drop_foreign_arg(task, input);
         sp__error_free(error);
         return &sp__future_no_memory;
     }
@@ -45,96 +110,119 @@ static sp_future *failed_future(const sp_task *task, const void *input, sp_statu
 static sp_status run_chunk(const void *arg, void *result)
 {
     const struct chunk *chunk = arg;
-    const sp_task *task = chunk->task;
+    struct map *map = chunk->map;
+    const sp_task *task = map->task;
     struct sp__runner *self = sp__self();
+    size_t end = chunk_end(map, chunk->index);
     (void)result;
-    for (size_t i = 0; i < chunk->n; i++) {
-        const unsigned char *input = chunk->inputs + i * task->arg_size;
+    for (size_t i = chunk_begin(map, chunk->index); i < end; i++) {
         sp_error *error = NULL;
-        sp_status status = sp__task_run(task, self->task, self->cancel_word, input,
-                                        chunk->results + i * task->result_size, &error);
-        *chunk->produced = i + 1;
+        sp_status status = sp__task_run(task, self->task, self->cancel_word, input_of(map, i), result_of(map, i),
+                                        &error);
+        map->produced[chunk->index]++;
         if (status != SP_OK) {
-            *chunk->failed = failed_future(task, input, status, error);
+            map->failed[chunk->index] = failed_future(task, input_of(map, i), status, error);
             return status;
         }
-        drop_input(task, input);
+        sp__task_drop_foreign_arg(task, input_of(map, i));
     }
     return SP_OK;
 }
 
-/* Static: a worker may let go of a chunk's future after the call has returned. */
+static void drop_chunk(void *arg)
+{
+    const struct chunk *chunk = arg;
+    let_go(chunk->map);
+}
+
 static const sp_task chunk_task = { .struct_size = sizeof chunk_task,
                                     .name = "chunk of sp_map",
                                     .file = __FILE__,
                                     .arg_size = sizeof(struct chunk),
-                                    .run = run_chunk };
+                                    .run = run_chunk,
+                                    .drop_arg = drop_chunk };
 
-/* One call of sp_map. */
-struct map {
-    sp_executor *executor;
-    const sp_task *task;
-    const unsigned char *inputs;
-    unsigned char *results;
-    size_t n, chunksize, chunks;
-    sp_future **futures; /* of the chunks */
-    sp_future **failed;  /* of the chunks: NULL, or the future of the input that failed */
-    size_t *produced;    /* of the chunks: inputs that were run */
-};
+/* ---- the call ---- */
 
-static size_t chunk_length(const struct map *map, size_t index)
+/* Only a task can be refused a wait. */
+static bool copies_inputs(void)
 {
-    size_t begin = index * map->chunksize;
-    return map->n - begin < map->chunksize ? map->n - begin : map->chunksize;
+    return sp__self()->pool != NULL;
 }
 
-static bool allocate(struct map *map)
+static bool fill(struct map *map)
 {
-    bool fits = map->task->result_size == 0 || map->n <= SIZE_MAX / map->task->result_size;
-    map->results = fits ? sp__os_zalloc(map->n * map->task->result_size) : NULL;
+    size_t arg_size = map->task->arg_size, result_size = map->task->result_size;
+    if ((result_size != 0 && map->n > SIZE_MAX / result_size) || (arg_size != 0 && map->n > SIZE_MAX / arg_size))
+        return false;
+    map->results = sp__os_zalloc(map->n * result_size);
     map->futures = sp__os_zalloc(map->chunks * sizeof *map->futures);
     map->failed = sp__os_zalloc(map->chunks * sizeof *map->failed);
     map->produced = sp__os_zalloc(map->chunks * sizeof *map->produced);
-    return map->results != NULL && map->futures != NULL && map->failed != NULL && map->produced != NULL;
+    if (map->results == NULL || map->futures == NULL || map->failed == NULL || map->produced == NULL)
+        return false;
+    if (!copies_inputs())
+        return true;
+    map->copied = sp__os_alloc(map->n * arg_size);
+    if (map->copied == NULL)
+        return false;
+    memcpy(map->copied, map->inputs, map->n * arg_size);
+    map->inputs = map->copied;
+    return true;
 }
 
-static void deallocate(struct map *map)
+/* NULL: no memory. */
+static struct map *new_map(const sp_task *task, const void *inputs, size_t n, size_t chunksize)
 {
-    sp__os_free(map->produced);
-    sp__os_free(map->failed);
-    sp__os_free(map->futures);
-    sp__os_free(map->results);
+    struct map *map = sp__os_zalloc(sizeof *map);
+    if (map == NULL)
+        return NULL;
+    map->refs = 1;
+    map->task = task;
+    map->inputs = inputs;
+    map->n = n;
+    map->chunksize = chunksize;
+    map->chunks = n / chunksize + (n % chunksize != 0);
+    if (fill(map))
+        return map;
+    deallocate(map);
+    return NULL;
 }
 
-static void submit_all(struct map *map)
+static void submit_all(struct map *map, sp_executor *executor)
 {
     for (size_t i = 0; i < map->chunks; i++) {
-        size_t begin = i * map->chunksize;
-        struct chunk chunk = { .task = map->task,
-                               .inputs = map->inputs + begin * map->task->arg_size,
-                               .results = map->results + begin * map->task->result_size,
-                               .n = chunk_length(map, i),
-                               .failed = &map->failed[i],
-                               .produced = &map->produced[i] };
-        map->futures[i] = sp_executor_submit(map->executor, &chunk_task, &chunk);
+        sp__ref_up(&map->refs); /* without memory for the future the submit drops its argument at once */
+        map->futures[i] = sp_executor_submit(executor, &chunk_task, &(struct chunk){ map, i });
     }
 }
 
-/* Wait for the chunks in input order; after the first failure cancel the rest and wait until none runs any more.  Returns
-   the index of the chunk that failed first in input order, or the number of chunks. */
-static size_t await_all(struct map *map, sp_status *ret_status)
+/* How the map went. */
+struct outcome {
+    sp_status status;
+    size_t chunk; /* the first one, in input order, that failed or could not be waited for; or the number of chunks */
+    bool refused; /* that chunk could not be waited for, or one behind it: they may still run */
+};
+
+/* Wait for the chunks in input order; after the first failure cancel the rest and wait until none runs any more. */
+static struct outcome await_all(const struct map *map)
 {
-    size_t failed = map->chunks;
+    struct outcome outcome = { SP_OK, map->chunks, false };
     for (size_t i = 0; i < map->chunks; i++) {
-        if (failed < map->chunks)
-            (void)sp_future_cancel(map->futures[i]);
-        sp_status status = sp_future_result(map->futures[i], NULL, 0, SP_FOREVER);
-        if (status != SP_OK && failed == map->chunks) {
-            failed = i;
-            *ret_status = status;
+        sp_future *future = map->futures[i];
+        if (outcome.status != SP_OK)
+            (void)sp_future_cancel(future);
+        sp_status status = sp__await(future, SP__NEVER);
+        if (status != SP_OK)
+            outcome.refused = true;
+        else if ((status = sp__future_status(future)) != SP_OK)
+            sp__future_mark_seen(future);
+        if (status != SP_OK && outcome.status == SP_OK) {
+            outcome.status = status;
+            outcome.chunk = i;
         }
     }
-    return failed;
+    return outcome;
 }
 
 /* The future of the first failure: made by the chunk, or here, when the chunk itself was refused or cancelled. */
@@ -148,50 +236,53 @@ static sp_future *first_failure(struct map *map, size_t index)
     sp_error named = *error;
     named.task = map->task->name;
     map->produced[index] = 1; /* its argument goes with the future */
-    return failed_future(map->task, map->inputs + index * map->chunksize * map->task->arg_size, error->status,
-                         sp__error_copy(&named));
+    return failed_future(map->task, input_of(map, chunk_begin(map, index)), error->status, sp__error_copy(&named));
 }
 
-/* After a failure: whatever was not given to a future is dropped here. */
-static void drop_leftovers(const struct map *map)
+/* A wait was refused.  The inputs are with chunks that may run, so this future has none. */
+static sp_future *refused_wait(const struct map *map, sp_status status)
 {
-    const sp_task *task = map->task;
-    for (size_t i = 0; i < map->chunks; i++) {
-        size_t begin = i * map->chunksize, length = chunk_length(map, i);
-        for (size_t k = map->produced[i]; k < length; k++)
-            drop_input(task, map->inputs + (begin + k) * task->arg_size);
-        for (size_t k = 0; k < map->produced[i] && task->drop_result != NULL; k++)
-            task->drop_result(map->results + (begin + k) * task->result_size);
-        sp_future_release(map->failed[i]);
-    }
+    static const sp_task no_task = { .struct_size = sizeof no_task, .name = "sp_map", .file = __FILE__ };
+    sp_error *error = sp__error_new(status, map->task->name, __FILE__, 0, sp_status_text(status));
+    return failed_future(&no_task, &no_task, status, error);
 }
 
-static sp_status run_map(struct map *map, void *ret_outputs, sp_future **ret_failed)
+/* Something failed.  Returns the future that tells of it. */
+static sp_future *settle_failure(struct map *map, const struct outcome *outcome)
 {
-    sp_status status = SP_OK;
-    submit_all(map);
-    size_t failed = await_all(map, &status);
-    if (failed == map->chunks) {
+    if (outcome->refused)
+        return refused_wait(map, outcome->status); /* the last chunk drops what is left */
+    sp_future *future = first_failure(map, outcome->chunk);
+    drop_leftovers(map);
+    map->settled = true;
+    return future;
+}
+
+static sp_status run_map(struct map *map, sp_executor *executor, void *ret_outputs, sp_future **ret_failed)
+{
+    submit_all(map, executor);
+    struct outcome outcome = await_all(map);
+    if (outcome.status == SP_OK) {
         memcpy(ret_outputs, map->results, map->n * map->task->result_size);
+        map->settled = true;
     } else {
-        sp_future *future = first_failure(map, failed);
-        drop_leftovers(map);
+        sp_future *future = settle_failure(map, &outcome);
         if (future == &sp__future_no_memory && ret_failed != NULL)
-            status = SP_MEMORY_ERROR; /* what the future says that the caller is given */
+            outcome.status = SP_MEMORY_ERROR; /* what the future says that the caller is given */
         if (ret_failed != NULL)
             *ret_failed = future;
         else
             sp_future_release(future);
     }
     sp_release_all(map->futures, map->chunks);
-    return status;
+    return outcome.status;
 }
 
 /* There is no memory to begin with. */
-static void refuse(const struct map *map, sp_future **ret_failed)
+static void refuse(const sp_task *task, const void *inputs, size_t n, sp_future **ret_failed)
 {
-    for (size_t i = 0; i < map->n; i++)
-        drop_input(map->task, map->inputs + i * map->task->arg_size);
+    for (size_t i = 0; i < n; i++)
+        sp__task_drop_foreign_arg(task, (const unsigned char *)inputs + i * task->arg_size);
     if (ret_failed != NULL)
         *ret_failed = &sp__future_no_memory;
 }
@@ -202,17 +293,13 @@ sp_status sp_executor_map(sp_executor *executor, const sp_task *task, const void
     if (n == 0)
         return SP_OK;
     size_t chunksize = options != NULL && options->chunksize != 0 ? options->chunksize : 1;
-    struct map map = { .executor = executor,
-                       .task = task,
-                       .inputs = inputs,
-                       .n = n,
-                       .chunksize = chunksize,
-                       .chunks = n / chunksize + (n % chunksize != 0) };
-    sp_status status = SP_MEMORY_ERROR;
-    if (allocate(&map))
-        status = run_map(&map, ret_outputs, options != NULL ? options->ret_failed : NULL);
-    else
-        refuse(&map, options != NULL ? options->ret_failed : NULL);
-    deallocate(&map);
+    sp_future **ret_failed = options != NULL ? options->ret_failed : NULL;
+    struct map *map = new_map(task, inputs, n, chunksize);
+    if (map == NULL) {
+        refuse(task, inputs, n, ret_failed);
+        return SP_MEMORY_ERROR;
+    }
+    sp_status status = run_map(map, executor, ret_outputs, ret_failed);
+    let_go(map);
     return status;
 }

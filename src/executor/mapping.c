@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <spool/time.h>
-
 #include "executor/executor.h"
 #include "os/os.h"
 
@@ -32,12 +30,6 @@ struct sp_mapping {
 
 static const sp_error no_mapping = { SP_MEMORY_ERROR, 0, "?", "?", 0, "no memory for the mapping" };
 
-static size_t default_buffersize(void)
-{
-    unsigned cpus = sp_cpu_count();
-    return 2 * (cpus < 28 ? cpus + 4 : 32); /* twice the workers of a thread pool: one runs, one is ready */
-}
-
 static size_t input_offset(const sp_task *task, size_t buffersize)
 {
     return sp__task_place(sizeof(sp_mapping) + buffersize * sizeof(sp_future *), task->arg_size);
@@ -54,7 +46,9 @@ sp_mapping *sp_executor_map_lazy(sp_executor *executor, const sp_task *task,
                                  bool (*next_input)(void *context, void *ret_arg), void *context,
                                  const sp_map_lazy_options *options)
 {
-    size_t buffersize = options != NULL && options->buffersize != 0 ? options->buffersize : default_buffersize();
+    size_t buffersize = options != NULL && options->buffersize != 0 ? options->buffersize : 0;
+    if (buffersize == 0)
+        buffersize = 2 * (size_t)sp__default_workers(); /* of a thread pool: one runs, one is ready */
     sp_mapping *mapping = next_input != NULL ? allocate(task, buffersize) : NULL;
     if (mapping == NULL) {
         errno = next_input != NULL ? ENOMEM : EINVAL;

@@ -7,9 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <spool/time.h>
-
-#include "base/refcount.h"
 #include "os/os.h"
 #include "sync/condition.h"
 
@@ -118,7 +115,11 @@ static void stats(sp_executor *executor, sp_executor_statistics *ret_stats)
 {
     struct sp__pool *pool = sp__pool_of(executor);
     sp_lock_acquire(&pool->lock);
-    sp__pool_count(pool, &ret_stats->submitted, &ret_stats->completed);
+    uint64_t submitted, completed;
+    sp__pool_count(pool, &submitted, &completed);
+    /* Who stands in for a waiting task takes what lies in a queue as well: it is counted twice, and once here. */
+    ret_stats->submitted = submitted - pool->stood_in;
+    ret_stats->completed = completed > pool->stood_in ? completed - pool->stood_in : 0;
     ret_stats->workers = pool->workers;
     sp_lock_release(&pool->lock);
 }
@@ -145,15 +146,9 @@ static char *make_prefix(const char *wanted)
     return prefix;
 }
 
-static unsigned default_workers(void)
-{
-    unsigned cpus = sp_cpu_count(); /* Python's min(32, cpus + 4): threads mostly wait */
-    return cpus < 28 ? cpus + 4 : 32;
-}
-
 static void configure(struct sp__pool *pool, const sp_thread_pool_options *options)
 {
-    pool->max_workers = options->max_workers != 0 ? options->max_workers : default_workers();
+    pool->max_workers = options->max_workers != 0 ? options->max_workers : sp__default_workers();
     if (pool->max_workers > MOST_WORKERS)
         pool->max_workers = MOST_WORKERS;
     pool->max_pending = options->max_pending;
@@ -189,7 +184,8 @@ sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options)
     sp__list_init(&pool->sleepers);
     sp__list_init(&pool->ended);
     sp__list_init(&pool->all);
-    pool->base.owner = (struct sp__owner){ sp__pool_lend, sp__pool_give_back, sp__pool_take_back };
+    pool->base.owner =
+        (struct sp__owner){ .lend = sp__pool_lend, .give_back = sp__pool_give_back, .take_back = sp__pool_take_back };
     pool->base.drainable.after_fork = sp__pool_after_fork;
     sp__executor_init(&pool->base, &ops);
     return &pool->base;

@@ -53,6 +53,7 @@ struct sp__pool {
     sp_error *why_broken;     /* set once, before broken and the inbox's refusal publish it */
     /* Guarded by lock: by workers that have ended; and what no worker has counted, see sp__take_awaited and sp__take_all. */
     uint64_t submitted, completed;
+    uint64_t stood_in; /* guarded by lock: tasks that were taken for somebody who waits; they lie in a queue besides */
 };
 
 /* A worker, from the decision to start it until its OS thread is collected. */
@@ -61,11 +62,13 @@ struct sp__worker {
     struct sp__list member;       /* guarded by the pool's lock: in `all` */
     struct sp__pool *pool;        /* set once */
     sp_thread *thread;            /* guarded by the pool's lock: NULL until the starter has stored it */
+    uint32_t process;             /* set once; sp__process_number of the process that it was started in */
     bool has_ended;               /* guarded by the pool's lock */
     bool dismissed;               /* guarded by the pool's lock: woken to end */
     bool searching;               /* its own: counted so in the crew */
     bool without_deque;           /* its own: asked for one in vain; what its tasks submit goes to the inbox */
-    bool initialized;             /* its own: owes a call of the finalizer */
+    bool initialized;             /* its own: its initializer is over */
+    bool owes_finalizer;          /* its own */
     bool resting;                 /* its own: sleeps because it has nothing to do */
     uint32_t asleep;              /* atomic: 1 until it is called or dismissed; parked on */
     unsigned ticks;               /* its own: how often it has looked for a task */

@@ -89,7 +89,7 @@ sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wai
 
 void sp__pool_count(struct sp__pool *pool, uint64_t *ret_submitted, uint64_t *ret_completed)
 {
-    uint64_t completed = pool->completed, submitted = pool->submitted;
+    uint64_t completed = pool->completed, submitted = pool->submitted + pool->stood_in;
     struct sp__list *const all = &pool->all;
     /* acquire: pairs with the release in run_task.  What is counted as done is counted as submitted below. */
     for (struct sp__list *at = all->next; at != all; at = at->next)
@@ -148,9 +148,9 @@ void sp__pool_after_fork(struct sp__drainable *drainable)
     pool->room = pool->quiet = (sp_condition){ 0 };
     pool->closed = 1;
     pool->crew = 0;
-    pool->starting = pool->wanted = pool->without_room = pool->for_quiet = 0;
+    pool->starting = pool->wanted = pool->without_room = pool->for_quiet = pool->parked = pool->told = 0;
     pool->workers = pool->uncollected = pool->lent = 0;
-    pool->submitted = pool->completed = 0;
+    pool->submitted = pool->completed = pool->stood_in = 0;
     sp__inbox_after_fork(
         &pool->inbox); /* what is queued never runs, and is not ours to free: the parent's threads hold it */
     pool->deques = NULL;

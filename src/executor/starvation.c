@@ -6,7 +6,6 @@
 
    SPDX-License-Identifier: MIT */
 #include <stdio.h>
-#include <string.h>
 
 #include "executor/pool.h"
 #include "os/os.h"
@@ -61,7 +60,9 @@ static void late(void *context)
 
 void sp__starvation_watch(struct sp__worker *worker)
 {
-    worker->hooks = (struct sp__block_hooks){ nothing, note_waking, worker, note_sleep, late };
+    worker->hooks = (struct sp__block_hooks){
+        .before = nothing, .after = note_waking, .context = worker, .alarm = note_sleep, .late = late
+    };
 }
 
 /* ---- the report ---- */

@@ -111,15 +111,16 @@ static void break_pool(struct sp__worker *worker, sp_error *error)
 static void initialize(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
-    worker->initialized = true;
+    sp_status status = SP_OK;
     if (pool->initializer != NULL) {
-        sp_status status = pool->initializer(pool->initializer_arg);
-        worker->initialized = status == SP_OK;
+        status = pool->initializer(pool->initializer_arg);
         if (status == SP_OK)
             sp__error_drop_raised();
         else
             break_pool(worker, sp__error_take_raised(status, "initializer", "?"));
     }
+    worker->initialized = true;
+    worker->owes_finalizer = status == SP_OK && pool->finalizer != NULL;
     sp__sub_relaxed(&pool->starting, 1); /* relaxed: a hint, see needs_one in crew.c */
 }
 
@@ -148,7 +149,7 @@ static sp_status work(const void *arg, void *result)
     run_tasks(worker);
     self->hooks = NULL;
     self->worker = NULL; /* what the finalizer submits is for others */
-    if (worker->initialized && pool->finalizer != NULL)
+    if (worker->owes_finalizer)
         pool->finalizer(pool->initializer_arg);
     self->pool = NULL;
     leave(worker);
@@ -184,6 +185,7 @@ static struct sp__worker *new_worker(struct sp__pool *pool)
     if (worker == NULL)
         return NULL;
     worker->pool = pool;
+    worker->process = sp__process_number;
     worker->searching = true; /* whoever called it has counted it so */
     sp__starvation_watch(worker);
     sp_lock_acquire(&pool->lock);

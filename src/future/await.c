@@ -216,6 +216,8 @@ static sp_status lend_and_sleep(sp_future *future, int64_t deadline)
         }
         if (deadline == SP__NEVER && sp__help(future, true))
             return SP_OK;
+        if (!is_queued(future))
+            return sp__await_asleep(future, deadline); /* somebody runs it */
         sp_status status = sp__await_asleep(future, sp__retry_at(deadline));
         if (status != SP_TIMEOUT || sp__deadline_passed(deadline))
             return status;

@@ -184,6 +184,14 @@ static bool help_any(sp_completion *completion)
     return false;
 }
 
+static bool any_runs(sp_completion *completion)
+{
+    for (size_t i = first_pending(completion); i < completion->n; i++)
+        if (sp_future_running(completion->entries[i].future))
+            return true;
+    return false;
+}
+
 /* Run something of an executor whose tasks are run by those who wait. */
 static bool drive_any(sp_completion *completion)
 {
@@ -205,8 +213,8 @@ static bool await_arrival(sp_completion *completion)
     if (sp__self()->pool != NULL && !lend(completion, &loan, &lender)) {
         if (completion->deadline == SP__NEVER && help_any(completion))
             return true;
-        if (sp__gives_up(completion->refusals++, completion->deadline)) {
-            completion->status = SP_OS_ERROR;
+        if (!any_runs(completion) && sp__gives_up(completion->refusals++, completion->deadline)) {
+            completion->status = completion->awaited != NULL ? SP_OS_ERROR : SP_MEMORY_ERROR;
             return true;
         }
         (void)sleep_until(completion, completion->taken + 1, sp__retry_at(completion->deadline), true);

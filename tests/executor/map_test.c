@@ -131,6 +131,77 @@ static void arguments_and_results_are_dropped_exactly_once(void **state)
     }
 }
 
+/* ---- a wait that is refused ---- */
+
+/* A task maps two inputs.  The first it runs itself; the second is run by another worker and waits for the mapping task, so
+   that waiting for it would close a cycle. */
+static struct {
+    sp_executor *pool;
+    sp_future *mapping;
+    sp_event has_mapping, other_runs;
+    uint32_t dropped_args, dropped_results; /* atomic */
+} cycle;
+
+static sp_status member(const int *in, int *out)
+{
+    *out = *in;
+    if (*in == 0) {
+        sp_event_wait(&cycle.other_runs, SP_FOREVER); /* the second is with the other worker now */
+        return SP_OK;
+    }
+    sp_event_set(&cycle.other_runs);
+    sp_event_wait(&cycle.has_mapping, SP_FOREVER);
+    return sp_result(cycle.mapping, NULL, SP_FOREVER);
+}
+
+static void drop_arg(void *arg)
+{
+    (void)arg;
+    sp__add_seq_cst(&cycle.dropped_args, 1);
+}
+
+static void drop_result(void *result)
+{
+    (void)result;
+    sp__add_seq_cst(&cycle.dropped_results, 1);
+}
+SP_TASK_OWNING(member, int, int, drop_arg, drop_result);
+
+static sp_status map_members(const sp_none *in, sp_status *ret_told)
+{
+    (void)in;
+    const int inputs[2] = { 0, 1 };
+    int outputs[2] = { 7, 7 };
+    sp_future *failed = NULL;
+    sp_status status = sp_map(cycle.pool, member, inputs, outputs, 2, .ret_failed = &failed);
+    *ret_told = failed != NULL ? sp_result(failed, NULL, SP_NOWAIT) : SP_OK;
+    sp_future_release(failed);
+    if (status != *ret_told || outputs[0] != 7 || outputs[1] != 7)
+        return SP_RUNTIME_ERROR;
+    return SP_OK;
+}
+SP_TASK(map_members, sp_none, sp_status);
+
+/* Who closes the cycle is told: the map, or the member.  Nothing is freed under a chunk that runs, all is dropped once. */
+static void a_map_that_would_wait_for_itself_is_a_deadlock(void **state)
+{
+    (void)state;
+    for (long round = test_count(100); round > 0; round--) {
+        memset(&cycle, 0, sizeof cycle);
+        cycle.pool = sp_thread_pool(.max_workers = 2);
+        cycle.mapping = sp_submit(cycle.pool, map_members, SP_NONE);
+        sp_event_set(&cycle.has_mapping);
+        sp_status told = SP_OK;
+        assert_int_equal(sp_result(cycle.mapping, &told, SP_FOREVER), SP_OK);
+        assert_int_equal(told, SP_DEADLOCK);
+        assert_int_equal(sp_shutdown(cycle.pool), SP_OK);
+        sp_future_release(cycle.mapping); /* not before: the second member may still wait for it */
+        sp_executor_release(cycle.pool);
+        test_await(sp__load_acquire(&cycle.dropped_args) == 2);
+        assert_int_equal(sp__load_acquire(&cycle.dropped_results), 2);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +209,7 @@ int main(void)
         cmocka_unit_test(the_first_error_in_input_order_is_returned_and_outputs_are_untouched),
         cmocka_unit_test(map_on_a_closed_pool_is_shut_down),
         cmocka_unit_test(arguments_and_results_are_dropped_exactly_once),
+        cmocka_unit_test(a_map_that_would_wait_for_itself_is_a_deadlock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -356,9 +356,57 @@ static void idle_time_against_submits_and_loans(void **state)
     sp__fault_spurious(0, 0);
 }
 
+/* ---- no queue waits for ever while another is kept full ---- */
+
+static sp_executor *busy;
+static sp_event child_ran;
+
+static sp_status set_child_ran(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    sp_event_set(&child_ran);
+    return SP_OK;
+}
+SP_TASK(set_child_ran, sp_none, sp_none);
+
+/* Waits for its child without the pool's help: the child lies in this worker's own queue, and the other worker has enough to
+   do. */
+static sp_status wait_for_child_by_event(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    if (sp_post(busy, set_child_ran, SP_NONE) != SP_OK)
+        return SP_RUNTIME_ERROR;
+    (void)sp_event_wait(&child_ran, SP_FOREVER);
+    return SP_OK;
+}
+SP_TASK(wait_for_child_by_event, sp_none, sp_none);
+
+static sp_status nothing(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    return SP_OK;
+}
+SP_TASK(nothing, sp_none, sp_none);
+
+static void a_blocked_workers_queue_is_emptied_though_the_inbox_is_never_empty(void **state)
+{
+    (void)state;
+    sp_auto(sp_executor) two = busy = sp_thread_pool(.max_workers = 2);
+    sp_event_clear(&child_ran);
+    sp_auto(sp_future) parent = sp_submit(two, wait_for_child_by_event, SP_NONE);
+    while (!sp_future_done(parent)) /* never, if nobody takes from the other queue before the inbox is empty */
+        for (int i = 0; i < 100; i++)
+            assert_int_equal(sp_post(two, nothing, SP_NONE), SP_OK);
+    assert_int_equal(sp_result(parent, NULL, SP_NOWAIT), SP_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_blocked_workers_queue_is_emptied_though_the_inbox_is_never_empty),
         cmocka_unit_test(one_worker_passes_nested_submits),
         cmocka_unit_test(too_little_stack_lends_a_worker_instead),
         cmocka_unit_test(one_worker_passes_timed_waits),

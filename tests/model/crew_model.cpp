@@ -267,7 +267,7 @@ static void call(bool a_sleeper)
 static void make_do(void)
 {
     struct worker *sleeper = NULL;
-    (void)sp__crew_uncall(&pool->crew);
+    sp__crew_uncall(&pool->crew);
     so_far.called--;
     sp__sub_relaxed(&pool->starting, 1);
     if (model_weakened == MAKE_DO)
