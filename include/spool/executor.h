@@ -25,7 +25,7 @@ typedef struct SP_KEYWORDS_ sp_thread_pool_options {
     void *initializer_arg;               /* given to both */
     void (*finalizer)(void *arg);        /* run by each worker that was initialized, at its end */
     double idle_seconds;                 /* an idle worker ends after so long; 0: it stays */
-    size_t max_pending;                  /* submit blocks while so many are queued; 0: no bound */
+    size_t max_pending;                  /* submits from outside block while so many of them are queued; 0: no bound */
     size_t stack_size;                   /* of workers, bytes; 0: the system's default */
     sp_gil *gil;                         /* must be NULL for now */
 } sp_thread_pool_options;
@@ -105,7 +105,8 @@ SP_API sp_executor *sp_inline_pool_new(const sp_inline_pool_options *options);
 /* Have the task run by the executor.  In C: sp_submit(pool, fn, .url = "..."), sp_submit_from(pool, fn, &arg).
 
    `arg` points to task->arg_size bytes, which are copied; what they point to must live until the future is done.  Waits
-   for room if the pool has .max_pending, except for its own tasks and callbacks.
+   for room if the pool has .max_pending, except for its own tasks and callbacks; a cancelled future takes up room until a
+   worker meets it.
 
    Returns a future, one reference, never NULL.  A submit that is not accepted is a future that has failed already: with
      SP_SHUT_DOWN     the executor was shut down (RuntimeError)
@@ -201,10 +202,10 @@ SP_API SP_MUST_CHECK sp_status sp_executor_shutdown(sp_executor *executor, const
    for NULL.  Order: every task happens before a return of true that finds it done. */
 SP_API bool sp_executor_wait_idle(sp_executor *executor, double timeout);
 
-/* Read the counters. */
+/* Read the counters; zeros for NULL. */
 SP_API void sp_executor_stats(const sp_executor *executor, sp_executor_statistics *ret_stats);
 
-/* One more reference; one less.  An executor whose last handle goes without shutdown drains what is queued and ends. */
+/* One more reference, which is returned; one less; NULL is fine for both.  An executor whose last handle goes without shutdown drains what is queued and ends. */
 SP_API sp_executor *sp_executor_retain(sp_executor *executor);
 SP_API void sp_executor_release(sp_executor *executor);
 

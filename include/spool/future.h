@@ -60,8 +60,9 @@ SP_API const void *sp_future_arg(const sp_future *future);
 
 /* Cancel it, if it has not begun.
 
-   True: it is cancelled and never runs; waiters and callbacks are told at once.  False: it runs or is done; if it runs,
-   sp_cancel_requested() is true in its task from now on.  Source: Future.cancel. */
+   True: it is cancelled and never runs; waiters are told at once, and callbacks have been called, here, when this returns.
+   False: it runs or is done, or is NULL; if it runs, sp_cancel_requested() is true in its task from now on.
+   Source: Future.cancel. */
 SP_API bool sp_future_cancel(sp_future *future);
 /* Was it cancelled?  Does it run?  Is it done, one way or another?  False for NULL. */
 SP_API bool sp_future_cancelled(const sp_future *future);
@@ -92,7 +93,8 @@ SP_API void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future 
 
    Returns SP_OK when the condition is reached, whatever became of the tasks, or
      SP_TIMEOUT       the time was up
-     SP_DEADLOCK      the caller is the task of one of them, or waiting would close a cycle of waiting tasks
+     SP_DEADLOCK      the caller is the task of one of them, or, with SP_ALL_COMPLETED, waiting would close a cycle of waiting
+                      tasks
      SP_SHUT_DOWN     one of them was left behind by a fork
      SP_OS_ERROR      as in sp_future_result(): no worker could be started to stand in for the caller
      SP_VALUE_ERROR   timeout is NaN, or `until` is none of the three

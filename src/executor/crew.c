@@ -19,7 +19,7 @@ static bool needs_one(const struct sp__pool *pool)
     if (sp__crew_searching(seen) == 0)
         return true;
     /* relaxed: a hint; those who start look themselves */
-    return sp__load_relaxed(&pool->starting) > 0 && sp__inbox_size(&pool->inbox) > sp__crew_searching(seen);
+    return sp__load_relaxed(&pool->starting) > 0 && sp__count_tasks(pool) > sp__crew_searching(seen);
 }
 
 /* Under the lock: the worker that lay down last. */
