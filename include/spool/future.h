@@ -117,7 +117,7 @@ SP_API sp_future *sp_completion_next(sp_completion *completion);
 
 /* Why sp_next() returned NULL: SP_OK, all were given; SP_TIMEOUT; SP_VALUE_ERROR, the timeout was NaN; SP_DEADLOCK, the
    caller is the task of one that is left; SP_SHUT_DOWN, one was left behind by a fork; SP_OS_ERROR, as in sp_future_result();
-   SP_MEMORY_ERROR, the set is NULL. */
+   SP_MEMORY_ERROR, the set is NULL, or, in a task, there was no memory to have somebody stand in for the caller. */
 SP_API SP_MUST_CHECK sp_status sp_completion_status(const sp_completion *completion);
 
 /* Forget the set; its futures go on. */

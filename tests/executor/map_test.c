@@ -198,7 +198,8 @@ static void a_map_that_would_wait_for_itself_is_a_deadlock(void **state)
         sp_future_release(cycle.mapping); /* not before: the second member may still wait for it */
         sp_executor_release(cycle.pool);
         test_await(sp__load_acquire(&cycle.dropped_args) == 2);
-        assert_int_equal(sp__load_acquire(&cycle.dropped_results), 2);
+        /* two that were produced, and the empty one of the failed future if the member was told */
+        assert_in_range(sp__load_acquire(&cycle.dropped_results), 2, 3);
     }
 }
 

@@ -111,7 +111,7 @@ static void waits_without_stack_and_threads_end(void **state)
     nest = sp_thread_pool(.max_workers = 1, .stack_size = 256 * 1024);
     sp_auto(sp_future) outer = sp_submit(nest, wait_without_stack, SP_NONE);
     assert_int_equal(sp_result(outer, &next, SP_FOREVER), SP_OK);
-    assert_int_equal(next, SP_OS_ERROR);
+    assert_int_equal(next, SP_MEMORY_ERROR); /* that for the loan itself is refused as well */
     assert_true(sp_executor_wait_idle(nest, SP_FOREVER));
     end_pool(nest);
 }
