@@ -10,11 +10,10 @@
 int64_t sp__spin_limit;
 
 enum {
-    PATIENCE = 8,       /* so many spins in vain, and the thread spins briefly */
-    PROBE = 16,         /* every so often it tries a long one again */
-    BRIEF = 2000,       /* nanoseconds */
-    PAUSES = 32,        /* between two looks at the clock, about a microsecond */
-    ROUNDS_TO_YIELD = 4 /* so many looks later the CPU is offered to others: perhaps to whom we wait for */
+    PATIENCE = 8, /* so many spins in vain, and the thread spins briefly */
+    PROBE = 16,   /* every so often it tries a long one again */
+    BRIEF = 2000, /* nanoseconds */
+    PAUSES = 32   /* between two looks at the clock, about a microsecond */
 };
 
 static _Thread_local unsigned in_vain; /* spins in a row that ended in a sleep */
@@ -48,8 +47,8 @@ bool sp__spin_on(struct sp__spin *spin)
     } else if (now >= spin->until) {
         return false;
     }
-    if (spin->round++ >= SP__SHORT_ROUNDS + ROUNDS_TO_YIELD)
-        sp__os_yield();
+    spin->round++;
+    sp__os_yield(); /* whom we wait for may want this very CPU */
     for (unsigned i = 0; i < PAUSES; i++)
         sp__cpu_relax();
     return true;
