@@ -25,6 +25,7 @@ static uint64_t the_works(uint64_t n)
     uint64_t sum = 0;
     for (uint64_t i = 0; i < n; i++)
         futures[i] = sp_submit(pool, work_run, i);
+    bench_check(sp_wait(futures, n, SP_ALL_COMPLETED, SP_FOREVER) == SP_OK, "the wait failed"); /* one sleep, not n */
     for (uint64_t i = 0; i < n; i++)
         sum += pool_result(futures[i]);
     free(futures);
