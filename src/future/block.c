@@ -32,7 +32,7 @@ struct chunk {
 /* What all threads share of a class. */
 struct depot {
     struct sp__word_lock lock;
-    struct sp__list partial; /* guarded by lock; next == NULL until it is first used */
+    struct sp__list partial; /* guarded by lock; made before main */
     struct chunk *empty;     /* guarded by lock; one is kept, the others go */
     uint32_t chunks;         /* guarded by lock; how many there are */
 } __attribute__((aligned(CACHE_LINE)));
@@ -82,8 +82,6 @@ static bool is_used_up(const struct chunk *chunk)
 /* Under the lock: a chunk that has blocks to give, or NULL. */
 static struct chunk *find_partial(struct depot *depot) SP__REQUIRES(depot->lock)
 {
-    if (depot->partial.next == NULL)
-        sp__list_init(&depot->partial);
     if (!sp__list_empty(&depot->partial))
         return sp__container_of(depot->partial.next, struct chunk, link);
     struct chunk *chunk = depot->empty;
@@ -121,8 +119,6 @@ static bool refill(size_t class, struct sp__kept *mine)
     for (;;) {
         sp__word_lock_acquire(&depot->lock);
         if (fresh != NULL) {
-            if (depot->partial.next == NULL)
-                sp__list_init(&depot->partial);
             sp__list_append(&depot->partial, &fresh->link);
             depot->chunks++;
         }
@@ -231,8 +227,11 @@ static void after_fork(void) SP__UNCHECKED
         sp__word_lock_release(&depots[class].lock);
 }
 
-__attribute__((constructor)) static void begin(void)
+/* Before the constructors of programs, which may make futures: what was allocated plainly must not come back as a block. */
+__attribute__((constructor(101))) static void begin(void) SP__UNCHECKED
 {
+    for (size_t i = 0; i < CLASSES; i++)
+        sp__list_init(&depots[i].partial);
     /* Refused only for want of memory before main: then nothing is recycled. */
     recycles = sp__os_recycles() && sp__os_around_fork(before_fork, after_fork) == 0;
     sp__runner_leaves = give_all_back;

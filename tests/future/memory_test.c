@@ -91,9 +91,31 @@ static void memory_released_by_another_thread_goes_round(void **state)
     sp_queue_release(passed);
 }
 
+/* Made by a constructor of the program, which may run before those of the library. */
+static sp_future *early;
+
+__attribute__((constructor)) static void make_early(void)
+{
+    early = ended_future();
+}
+
+static void a_future_may_be_older_than_main(void **state)
+{
+    (void)state;
+    int value = 0;
+    assert_int_equal(sp_result(early, &value, SP_NOWAIT), SP_OK);
+    assert_int_equal(value, 2);
+    for (int i = 0; i < 1000; i++) /* so that it is among many when it is given back */
+        sp_future_release(ended_future());
+    sp_future_release(early);
+    for (int i = 0; i < 1000; i++)
+        sp_future_release(ended_future());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_future_may_be_older_than_main),
         cmocka_unit_test(threads_that_make_futures_give_their_memory_back),
         cmocka_unit_test(threads_that_release_futures_give_their_memory_back),
         cmocka_unit_test(memory_released_by_another_thread_goes_round),
