@@ -87,6 +87,15 @@ int sp__call_worker(struct sp__pool *pool)
     return error;
 }
 
+void sp__stop_searching(struct sp__worker *worker)
+{
+    struct sp__pool *pool = worker->pool;
+    worker->searching = false;
+    uint64_t seen = sp__crew_found(&pool->crew);
+    if (sp__crew_awake(seen) < pool->max_workers && sp__has_tasks(pool))
+        (void)sp__call_worker(pool); /* if none can be started, there are we */
+}
+
 void sp__dismiss_sleepers(struct sp__pool *pool)
 {
     for (struct sp__worker *worker; (worker = pop_sleeper(pool)) != NULL;) {

@@ -38,25 +38,16 @@ sp_future *sp__take_awaited(struct sp__pool *pool)
     return future;
 }
 
-/* An initializer waits.  It keeps its permit, or each new worker would bring the next; but nobody is to rely on it. */
-static void stop_counting_on(struct sp__worker *worker)
-{
-    struct sp__pool *pool = worker->pool;
-    if (!worker->searching)
-        return;
-    worker->searching = false;
-    if (sp__crew_needs_one(sp__crew_found(&pool->crew), pool->max_workers) && sp__has_tasks(pool))
-        (void)sp__call_worker(pool);
-}
-
 bool sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan)
 {
     struct sp__pool *pool = sp__container_of(owner, struct sp__pool, base.owner);
     struct sp__worker *worker = sp__worker_self(pool);
     if (worker == NULL)
         return true; /* in its finalizer it has no permit to lend */
-    if (!worker->initialized) {
-        stop_counting_on(worker);
+    if (!worker
+             ->initialized) { /* it keeps its permit, or each new worker would bring the next; but nobody is to rely on it */
+        if (worker->searching)
+            sp__stop_searching(worker);
         return false;
     }
     worker->lends++;

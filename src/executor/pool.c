@@ -16,14 +16,19 @@ _Static_assert(sizeof(sp_thread_pool_options) == 80 || sizeof(void *) != 8, "pro
 
 static uint64_t last_pool; /* atomic, relaxed: numbers of unnamed pools */
 
-void sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message)
+/* Why the pool does not run the task: the message, and what `cause` says, if there is one. */
+static sp_error *why_not(const sp_task *task, sp_status status, const sp_error *cause, const char *message)
 {
     char text[512];
-    snprintf(text, sizeof text, cause != NULL ? "%s: %s" : "%s", message, cause != NULL ? cause->message : "");
-    const sp_task *task = future->task;
-    const char *file = cause != NULL ? cause->file : task->file != NULL ? task->file : "?";
-    (void)sp__future_fail(future, status,
-                          sp__error_new(status, task->name, file, cause != NULL ? cause->line : 0, text));
+    if (cause == NULL)
+        return sp__error_new(status, task->name, task->file != NULL ? task->file : "?", 0, message);
+    snprintf(text, sizeof text, "%s: %s", message, cause->message);
+    return sp__error_new(status, task->name, cause->file, cause->line, text);
+}
+
+void sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message)
+{
+    (void)sp__future_fail(future, status, why_not(future->task, status, cause, message));
     sp_future_release(future);
 }
 
@@ -40,12 +45,10 @@ void sp__pool_fail_all(struct sp__pool *pool, sp_status status, const sp_error *
 
 static sp_error *explain(sp_executor *executor, sp_status status, const sp_task *task)
 {
-    char text[512];
     if (status != SP_BROKEN_POOL)
         return NULL;
-    const sp_error *why = sp__pool_of(executor)->why_broken; /* set for good before anybody is told of it */
-    snprintf(text, sizeof text, SP__BROKEN_TEXT ": %s", why->message);
-    return sp__error_new(SP_BROKEN_POOL, task->name, why->file, why->line, text);
+    /* why_broken: set for good before anybody is told of it */
+    return why_not(task, status, sp__pool_of(executor)->why_broken, SP__BROKEN_TEXT);
 }
 
 /* Put it in, and wait for room when there is none. */

@@ -132,6 +132,8 @@ static inline int sp__see_to_it(struct sp__pool *pool)
         sp__check_starvation(pool);
     return 0;
 }
+/* A searching worker has a task, or waits in its initializer: is there another task, for which nobody looks? */
+void sp__stop_searching(struct sp__worker *worker);
 /* Sleep until called.  False: it is to end, and is counted in `workers` no more. */
 bool sp__lie_down(struct sp__worker *worker);
 /* Under the lock: wake the sleepers, to end. */

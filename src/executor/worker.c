@@ -31,16 +31,6 @@ static void run_task(struct sp__worker *worker, sp_future *future)
     sp__store_release(&worker->completed, sp__load_relaxed(&worker->completed) + 1); /* relaxed: our own store */
 }
 
-/* A searching worker has found a task: is there another, for which nobody looks? */
-static void stop_searching(struct sp__worker *worker)
-{
-    struct sp__pool *pool = worker->pool;
-    worker->searching = false;
-    uint64_t seen = sp__crew_found(&pool->crew);
-    if (sp__crew_awake(seen) < pool->max_workers && sp__has_tasks(pool))
-        (void)sp__call_worker(pool); /* if none can be started, there are we */
-}
-
 /* Look for a task, for a while.  Half of those who are awake may watch the queues without finding anything. */
 static sp_future *search(struct sp__worker *worker)
 {
@@ -58,19 +48,24 @@ static sp_future *search(struct sp__worker *worker)
     }
 }
 
+/* Are more awake than may run tasks?  Whom one of us stood in for is back. */
+static bool is_surplus(const struct sp__pool *pool)
+{
+    return sp__crew_awake(sp__crew_look(&pool->crew)) > pool->max_workers;
+}
+
 /* The next task to run; NULL: this worker ends, and is counted in `workers` no more. */
 static sp_future *next_task(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
     sp_future *future;
     if (!worker->searching) {
-        bool surplus = sp__crew_awake(sp__crew_look(&pool->crew)) >
-                       pool->max_workers; /* whom we stood in for is back */
-        if (!surplus && (future = sp__find_task(worker)) != NULL)
-            return future;
-        if (surplus && !sp__lie_down(worker))
-            return NULL;
-        if (!surplus) {
+        if (is_surplus(pool)) {
+            if (!sp__lie_down(worker))
+                return NULL;
+        } else {
+            if ((future = sp__find_task(worker)) != NULL)
+                return future;
             worker->searching = true;
             sp__crew_search(&pool->crew);
         }
@@ -78,7 +73,7 @@ static sp_future *next_task(struct sp__worker *worker)
     while ((future = search(worker)) == NULL)
         if (!sp__lie_down(worker))
             return NULL;
-    stop_searching(worker);
+    sp__stop_searching(worker);
     return future;
 }
 

@@ -100,16 +100,22 @@ static sp_status sleep_for(sp_future *future, int64_t deadline)
     return SP_OK;
 }
 
-sp_status sp__await_asleep(sp_future *future, int64_t deadline)
+/* Wait while others run it, or drive the executor that it belongs to. */
+static sp_status await_others(sp_future *future, int64_t deadline, bool may_spin)
 {
     sp_status status;
     while (!answers_at_once(future, deadline, &status)) {
         if (!sp__drive(future))
-            return sleep_for(future, deadline);
+            return may_spin && spin_until_done(future) ? SP_OK : sleep_for(future, deadline);
         if (sp__deadline_passed(deadline))
             deadline = SP__PASSED; /* what was run took its time */
     }
     return status;
+}
+
+sp_status sp__await_asleep(sp_future *future, int64_t deadline)
+{
+    return await_others(future, deadline, false);
 }
 
 /* The runner by which the caller is a worker of the future's pool, or NULL. */
@@ -241,15 +247,6 @@ static sp_status await_own(sp_future *future, int64_t deadline, const struct sp_
 
 sp_status sp__await(sp_future *future, int64_t deadline)
 {
-    sp_status status;
     const struct sp__runner *worker = worker_for(future);
-    if (worker != NULL)
-        return await_own(future, deadline, worker);
-    while (!answers_at_once(future, deadline, &status)) {
-        if (!sp__drive(future))
-            return spin_until_done(future) ? SP_OK : sleep_for(future, deadline);
-        if (sp__deadline_passed(deadline))
-            deadline = SP__PASSED; /* as in sp__await_asleep */
-    }
-    return status;
+    return worker != NULL ? await_own(future, deadline, worker) : await_others(future, deadline, true);
 }
