@@ -3,38 +3,14 @@
 
    SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
-#include "stress.h"
+#include "forked.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <spool.h>
 
 #include "executor/executor.h"
-
-#ifndef __has_feature /* clang's way to ask */
-#define __has_feature(name) 0
-#endif
-#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer)
-enum { ADDRESS_SANITIZER = 1 };
-/* As in fork_test.c: its leak check stumbles over lost threads, its allocator does not survive a fork in its middle. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-#else
-enum { ADDRESS_SANITIZER = 0 };
-#endif
-#if defined __SANITIZE_THREAD__ || __has_feature(thread_sanitizer)
-enum { THREAD_SANITIZER = 1 }; /* does not know threads that a forked child starts */
-#else
-enum { THREAD_SANITIZER = 0 };
-#endif
 
 enum { CHILD_LIMIT = 60 /* seconds */, SET = 40, BLOCKS = 300 };
 
@@ -49,37 +25,9 @@ SP_TASK(pass, int, int);
 
 /* ---- children ---- */
 
-static int well[2]; /* a child says here that all was as documented */
-
 static _Noreturn void end_child(void)
 {
-    if (stress_wrong != NULL) {
-        fprintf(stderr, "child %d: line %d: not true: %s\n", (int)getpid(), stress_wrong_line, stress_wrong);
-        _exit(1);
-    }
-    if (write(well[1], "", 1) != 1)
-        _exit(1);
-    exit(0);
-}
-
-/* SIGCHLD is blocked.  A child that hangs is killed. */
-static bool child_is_well(pid_t child)
-{
-    struct timespec limit = { CHILD_LIMIT, 0 };
-    sigset_t one;
-    int status = -1;
-    char byte;
-    sigemptyset(&one);
-    sigaddset(&one, SIGCHLD);
-    while (waitpid(child, &status, WNOHANG) == 0) {
-        if (sigtimedwait(&one, NULL, &limit) >= 0 || errno == EINTR)
-            continue;
-        kill(child, SIGKILL);
-        waitpid(child, &status, 0);
-        fprintf(stderr, "child %d hung\n", (int)child);
-        return false;
-    }
-    return WIFEXITED(status) && read(well[0], &byte, 1) == 1;
+    leave_well();
 }
 
 /* ---- a completion that was half told at the fork ---- */
@@ -110,7 +58,7 @@ static void a_future_that_ended_and_was_not_told(void **state)
         sp_release_all(set, 4);
         end_child();
     }
-    assert_true(THREAD_SANITIZER || child_is_well(child));
+    assert_true(THREAD_SANITIZER || child_is_well(child, CHILD_LIMIT));
     sp__watch_tell(ended);
     assert_ptr_equal(sp_next(completion), told);
     assert_ptr_equal(sp_next(completion), ended);
@@ -139,7 +87,7 @@ static sp_status fork_inside(const sp_none *in, bool *out)
         stress_expect(sp_future_cancel(queued[1]));
         end_child();
     }
-    *out = child_is_well(child) && sp_wait(queued, 3, SP_ALL_COMPLETED, SP_FOREVER) == SP_OK;
+    *out = child_is_well(child, CHILD_LIMIT) && sp_wait(queued, 3, SP_ALL_COMPLETED, SP_FOREVER) == SP_OK;
     sp_release_all(queued, 3);
     return SP_OK;
 }
@@ -288,7 +236,7 @@ static void fork_once(uint64_t *random)
     }
     sp_event_clear(&busy);
     assert_true(child > 0);
-    assert_true(child_is_well(child));
+    assert_true(child_is_well(child, CHILD_LIMIT));
     for (int given = 0; given < SET; given++)
         assert_non_null(sp_next(set));
     sp_release_all(futures, SET);

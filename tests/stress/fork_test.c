@@ -3,35 +3,11 @@
 
    SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
-#include "stress.h"
+#include "forked.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <spool.h>
-
-#ifndef __has_feature /* clang's way to ask */
-#define __has_feature(name) 0
-#endif
-#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer)
-enum { ADDRESS_SANITIZER = 1 };
-/* Its leak check stumbles over the lost threads of the children; its allocator does not survive a fork in its middle. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-#else
-enum { ADDRESS_SANITIZER = 0 };
-#endif
-#if defined __SANITIZE_THREAD__ || __has_feature(thread_sanitizer)
-enum { THREAD_SANITIZER = 1 }; /* does not know threads that a forked child starts */
-#else
-enum { THREAD_SANITIZER = 0 };
-#endif
 
 enum { CHILD_LIMIT = 30 /* seconds */, OWN_ITEMS = 200 };
 
@@ -311,7 +287,6 @@ static void use_own(void)
 
 /* A child says here that it found all as documented: its exit status belongs to leak checkers, which stumble over what the
    lost threads held. */
-static int well[2];
 
 static void be_child(void)
 {
@@ -323,36 +298,10 @@ static void be_child(void)
     find_condition_and_barrier();
     find_threads_and_pools();
     use_own();
-    if (stress_wrong != NULL) {
-        fprintf(stderr, "child %d: line %d: not true: %s\n", (int)getpid(), stress_wrong_line, stress_wrong);
-        _exit(1);
-    }
-    if (write(well[1], "", 1) != 1)
-        _exit(1);
-    exit(0);
+    leave_well();
 }
 
 /* ---- the parent ---- */
-
-/* SIGCHLD is blocked.  A child that hangs is killed. */
-static void await_child(pid_t child)
-{
-    struct timespec limit = { CHILD_LIMIT, 0 };
-    sigset_t one;
-    int status = -1;
-    sigemptyset(&one);
-    sigaddset(&one, SIGCHLD);
-    while (waitpid(child, &status, WNOHANG) == 0) {
-        if (sigtimedwait(&one, NULL, &limit) >= 0 || errno == EINTR)
-            continue;
-        kill(child, SIGKILL);
-        waitpid(child, &status, 0);
-        fail_msg("child %d hung", (int)child);
-    }
-    char byte;
-    if (!WIFEXITED(status) || read(well[0], &byte, 1) != 1)
-        fail_msg("child %d: status %x", (int)child, (unsigned)status);
-}
 
 static void fork_once(uint64_t *random)
 {
@@ -369,7 +318,7 @@ static void fork_once(uint64_t *random)
         sp_lock_release(&allocating);
     sp_lock_release(&mine);
     assert_true(child > 0);
-    await_child(child);
+    assert_true(child_is_well(child, CHILD_LIMIT));
 }
 
 static void children_of_a_busy_process(void **state)
