@@ -92,6 +92,24 @@ if(SPOOL_SANITIZE STREQUAL "" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     endforeach()
 endif()
 
+# How costs grow, see tests/growth/growth.h.  The library for it calls a counter at each of its branches, and its calls of
+# the C library pass the counters of memory and threads.  Once is enough: what is counted does not depend on a sanitizer.
+if(SPOOL_SANITIZE STREQUAL "")
+    spool_library(spool_for_growth STATIC)
+    target_compile_options(spool_for_growth PRIVATE -fsanitize-coverage=trace-pc)
+    file(GLOB tables RELATIVE ${tests_dir}/growth CONFIGURE_DEPENDS ${tests_dir}/growth/*.c)
+    list(REMOVE_ITEM tables growth.c)
+    foreach(table IN LISTS tables)
+        get_filename_component(name ${table} NAME_WE)
+        add_executable(growth.${name} ${tests_dir}/growth/${table} ${tests_dir}/growth/growth.c)
+        target_include_directories(growth.${name} PRIVATE ${tests_dir})
+        target_link_libraries(growth.${name} PRIVATE spool_for_growth spool_flags m)
+        target_link_options(growth.${name} PRIVATE LINKER:--wrap=malloc,--wrap=calloc,--wrap=posix_memalign,--wrap=free
+            LINKER:--wrap=pthread_create)
+        limited_test(growth.${name} ${limit} "growth" $<TARGET_FILE:growth.${name}>)
+    endforeach()
+endif()
+
 if(TARGET orders AND EXISTS ${tests_dir}/orders/CMakeLists.txt)
     add_subdirectory(tests/orders)
 endif()
