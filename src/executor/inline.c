@@ -26,6 +26,7 @@
 
 #include "base/refcount.h"
 #include "executor/executor.h"
+#include "os/lifecycle.h"
 #include "os/os.h"
 #include "park/word_lock.h"
 #include "sync/condition.h"
@@ -315,21 +316,30 @@ static void close_in_child(struct sp__drainable *drainable)
     pool->queued = pool->running = 0; /* never run, and not ours to free: the parent's threads may hold them */
 }
 
-static void after_fork(void) SP__UNCHECKED
+static void before_fork(void) SP__UNCHECKED
 {
-    pools_lock = (struct sp__word_lock){ 0 };
-    for (struct sp__list *at = pools.next, *following; at != &pools; at = following) {
-        following = at->next;
-        at->next = at->prev = NULL;
-    }
-    sp__list_init(&pools);
-    sp__store_relaxed(&sp__driven_executors, 0); /* relaxed: the child has one thread */
+    sp__word_lock_acquire(&pools_lock);
 }
 
-__attribute__((constructor)) static void get_ready(void)
+static void after_fork_in_parent(void) SP__UNCHECKED
 {
-    /* As in park/: refused only for want of memory before main. */
-    (void)sp__os_at_fork_child(after_fork);
+    sp__word_lock_release(&pools_lock);
+}
+
+static void after_fork_in_child(void) SP__UNCHECKED
+{
+    while (sp__list_pop_front(&pools) != NULL)
+        continue;
+    sp__store_relaxed(&sp__driven_executors, 0); /* relaxed: the child has one thread */
+    sp__word_lock_release(&pools_lock);
+}
+
+const struct sp__fork_handler sp__fork_executor = { .before = before_fork,
+                                                    .in_parent = after_fork_in_parent,
+                                                    .in_child = after_fork_in_child };
+
+SP__CONSTRUCTOR static void get_ready(void)
+{
     sp__future_driver = drive;
 }
 

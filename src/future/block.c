@@ -7,6 +7,7 @@
    SPDX-License-Identifier: MIT */
 #include "future/future.h"
 #include "os/fault.h"
+#include "os/lifecycle.h"
 #include "os/os.h"
 #include "park/word_lock.h"
 
@@ -39,7 +40,7 @@ struct depot {
 
 static struct depot depots[CLASSES];
 SP_TLS_ struct sp__kept sp__kept[CLASSES];
-static bool recycles; /* set once, before main */
+static bool begun, recycles; /* set once, before the first block */
 
 static struct chunk *chunk_of(struct sp__block *block)
 {
@@ -173,8 +174,24 @@ static void give_back(size_t class, struct sp__kept *mine, uint32_t room)
 
 /* ---- blocks ---- */
 
+static void give_all_back(void);
+
+/* Before main, or by a constructor of the program that comes first: what was allocated plainly must not come back as a
+   block. */
+SP__CONSTRUCTOR static void begin(void) SP__UNCHECKED
+{
+    if (begun)
+        return;
+    for (size_t i = 0; i < CLASSES; i++)
+        sp__list_init(&depots[i].partial);
+    recycles = sp__os_recycles();
+    sp__runner_leaves = give_all_back;
+    begun = true;
+}
+
 void *sp__block_alloc_slow(size_t size)
 {
+    begin();
     if (size > SP__BLOCK_LARGEST || !recycles)
         return sp__os_alloc(size);
     size_t class = sp__block_class(size);
@@ -215,24 +232,16 @@ static void give_all_back(void)
 }
 
 /* Around a fork the depots are at rest, so that the child finds them whole.  What the other threads kept is lost to it. */
-static void before_fork(void) SP__UNCHECKED
+static void lock_all(void) SP__UNCHECKED
 {
     for (unsigned class = 0; class < CLASSES; class ++)
         sp__word_lock_acquire(&depots[class].lock);
 }
 
-static void after_fork(void) SP__UNCHECKED
+static void unlock_all(void) SP__UNCHECKED
 {
     for (unsigned class = 0; class < CLASSES; class ++)
         sp__word_lock_release(&depots[class].lock);
 }
 
-/* Before the constructors of programs, which may make futures: what was allocated plainly must not come back as a block. */
-__attribute__((constructor(101))) static void begin(void) SP__UNCHECKED
-{
-    for (size_t i = 0; i < CLASSES; i++)
-        sp__list_init(&depots[i].partial);
-    /* Refused only for want of memory before main: then nothing is recycled. */
-    recycles = sp__os_recycles() && sp__os_around_fork(before_fork, after_fork) == 0;
-    sp__runner_leaves = give_all_back;
-}
+const struct sp__fork_handler sp__fork_depots = { .before = lock_all, .in_parent = unlock_all, .in_child = unlock_all };

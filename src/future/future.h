@@ -181,8 +181,6 @@ void sp__watch_tell(sp_future *future);
 /* Forget callbacks that will never be called.  pre: nobody holds the future. */
 void sp__watch_drop_callbacks(sp_future *future);
 
-void sp__watch_after_fork(void);
-
 /* ---- await.c ---- */
 /* Is it the future of a task that runs on this stack? */
 bool sp__is_own_future(const sp_future *future);

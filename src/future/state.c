@@ -256,12 +256,6 @@ void sp_future_release(sp_future *future)
         destroy(future);
 }
 
-__attribute__((constructor)) static void register_fork_handler(void)
-{
-    /* As in park/: refused only for want of memory before main. */
-    (void)sp__os_at_fork_child(sp__watch_after_fork);
-}
-
 void sp_release_all(sp_future *const *futures, size_t n)
 {
     for (size_t i = 0; i < n; i++)

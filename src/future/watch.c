@@ -4,9 +4,8 @@
    its own to carry.
 
    SPDX-License-Identifier: MIT */
-#include <string.h>
-
 #include "future/future.h"
+#include "os/lifecycle.h"
 #include "os/os.h"
 #include "park/word_lock.h"
 
@@ -126,10 +125,22 @@ void sp__watch_tell(sp_future *future)
     }
 }
 
-void sp__watch_after_fork(void)
+/* Around a fork no list of watches changes. */
+static void lock_all(void) SP__UNCHECKED
 {
-    memset(watch_locks, 0, sizeof watch_locks);
+    for (unsigned i = 0; i < WATCH_LOCKS; i++)
+        sp__word_lock_acquire(&watch_locks[i].lock);
 }
+
+static void unlock_all(void) SP__UNCHECKED
+{
+    for (unsigned i = 0; i < WATCH_LOCKS; i++)
+        sp__word_lock_release(&watch_locks[i].lock);
+}
+
+const struct sp__fork_handler sp__fork_watches = { .before = lock_all,
+                                                   .in_parent = unlock_all,
+                                                   .in_child = unlock_all };
 
 void sp__watch_drop_callbacks(sp_future *future)
 {

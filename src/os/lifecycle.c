@@ -1,11 +1,14 @@
-/* Handlers for the end of the process and for the child of a fork.
+/* Handlers for the end of the process, of a thread, and around a fork.
 
    SPDX-License-Identifier: MIT */
+#include "os/lifecycle.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 
+#include "base/atomic.h"
 #include "os/fault.h"
 #include "os/os.h"
 
@@ -14,22 +17,75 @@ int sp__os_at_exit(void (*handler)(void))
     return sp__fault_now() || atexit(handler) != 0 ? ENOMEM : 0;
 }
 
-int sp__os_at_fork_child(void (*handler)(void))
+/* ---- around a fork ---- */
+
+/* A program that is linked with the static library may do without some of the rooms: they are not linked on our account. */
+#pragma weak sp__fork_thread
+#pragma weak sp__fork_executor
+#pragma weak sp__fork_watches
+#pragma weak sp__fork_depots
+#pragma weak sp__fork_task
+#pragma weak sp__fork_park
+#pragma weak sp__fork_hooks
+
+static const struct sp__fork_handler *const rooms[] = { &sp__fork_thread, &sp__fork_executor, &sp__fork_watches,
+                                                        &sp__fork_depots, &sp__fork_task,     &sp__fork_park,
+                                                        &sp__fork_hooks };
+enum { ROOMS = sizeof rooms / sizeof rooms[0] };
+
+static void before_fork(void)
 {
-    return sp__fault_now() ? ENOMEM : pthread_atfork(NULL, NULL, handler);
+    for (size_t i = 0; i < ROOMS; i++)
+        if (rooms[i] != NULL && rooms[i]->before != NULL)
+            rooms[i]->before();
 }
 
-int sp__os_around_fork(void (*before)(void), void (*after)(void))
+static void after_fork_in_parent(void)
 {
-    return sp__fault_now() ? ENOMEM : pthread_atfork(before, after, after);
+    for (size_t i = ROOMS; i-- > 0;)
+        if (rooms[i] != NULL && rooms[i]->in_parent != NULL)
+            rooms[i]->in_parent();
 }
+
+static void after_fork_in_child(void)
+{
+    for (size_t i = ROOMS; i-- > 0;)
+        if (rooms[i] != NULL && rooms[i]->in_child != NULL)
+            rooms[i]->in_child();
+}
+
+int sp__os_watch_forks(void)
+{
+    enum { NOT_YET, BEGUN, DONE };
+    static uint32_t state;                                            /* atomic */
+    for (uint32_t seen; (seen = sp__load_acquire(&state)) != DONE;) { /* acquire: pairs with the release below */
+        /* relaxed: it only decides who does it */
+        if (seen == BEGUN || !sp__cas_relaxed(&state, &seen, BEGUN)) {
+            sp__os_yield();
+            continue;
+        }
+        int error = sp__fault_now() ? ENOMEM : pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+        sp__store_release(&state, error == 0 ? DONE : NOT_YET); /* release: pairs with the acquire above */
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+SP__CONSTRUCTOR static void watch_forks(void)
+{
+    (void)sp__os_watch_forks(); /* refused only for want of memory; then the first call of the library asks again */
+}
+
+/* ---- the end of a thread ---- */
 
 static pthread_key_t end_key; /* set once, before main */
 static bool have_key;         /* set once, before main */
 
 void sp__os_set_thread_end_handler(void (*handler)(void *argument))
 {
-    have_key = pthread_key_create(&end_key, handler) == 0;
+    if (!have_key)
+        have_key = pthread_key_create(&end_key, handler) == 0;
 }
 
 int sp__os_at_thread_end(void *argument)

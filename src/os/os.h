@@ -74,11 +74,7 @@ char *sp__os_read_file(const char *path);
 
 /* ---- lifecycle.c ---- */
 int sp__os_at_exit(void (*handler)(void));
-/* `handler` runs in the child of every fork, before fork returns there. */
-int sp__os_at_fork_child(void (*handler)(void));
-/* `before` runs before every fork, in the forking thread; `after` runs after it, in the parent and in the child. */
-int sp__os_around_fork(void (*before)(void), void (*after)(void));
-/* Who is called at the end of threads that ask for it.  Once, before main. */
+/* Who is called at the end of threads that ask for it: always the same.  First before main. */
 void sp__os_set_thread_end_handler(void (*handler)(void *argument));
 /* Call the handler with this argument when the calling thread ends; again for a thread that asks again while it ends.  The
    last argument counts, NULL is none.  An errno value. */

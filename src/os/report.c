@@ -13,6 +13,7 @@
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "os/lifecycle.h"
 #include "os/os.h"
 
 enum { LONGEST_LINE = 4200 }; /* bytes; a cycle of waits takes about a hundred for each member */
@@ -44,16 +45,9 @@ static void unlock_hooks(void)
     sp__store_release(&hooks_word, 0);
 }
 
-/* In the child of a fork nobody else holds it. */
-static void free_hooks(void)
-{
-    sp__store_relaxed(&hooks_word, 0); /* relaxed: the child has one thread */
-}
-
-__attribute__((constructor)) static void register_fork_handler(void)
-{
-    (void)sp__os_at_fork_child(free_hooks); /* refused only for want of memory before main */
-}
+const struct sp__fork_handler sp__fork_hooks = { .before = lock_hooks,
+                                                 .in_parent = unlock_hooks,
+                                                 .in_child = unlock_hooks };
 
 static void set_text_hook(struct text_hook *hook, void (*fn)(const char *, void *), void *context)
 {

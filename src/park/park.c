@@ -269,14 +269,7 @@ void sp__park_block(void (*fn)(void *arg), void *arg)
         hooks->after(hooks->context);
 }
 
-/* In the child of a fork nobody sleeps; see README.md. */
-static void sp__park_after_fork(void)
+void sp__park_after_fork(void)
 {
     memset(buckets, 0, sizeof buckets);
-}
-
-__attribute__((constructor)) static void register_fork_handler(void)
-{
-    /* Refused only for want of memory before main: then a fork in a moment of contention is what it is without us. */
-    (void)sp__os_at_fork_child(sp__park_after_fork);
 }

@@ -90,4 +90,7 @@ bool sp__park_maybe_waiters(const void *address);
 /* A blocking call of the system (joining a thread, waiting for descriptors): run it with the block hooks around it. */
 void sp__park_block(void (*fn)(void *arg), void *arg);
 
+/* In the child of a fork nobody sleeps; see README.md. */
+void sp__park_after_fork(void);
+
 #endif

@@ -6,7 +6,9 @@
 #include <stddef.h>
 
 #include "base/atomic.h"
+#include "os/lifecycle.h"
 #include "os/os.h"
+#include "park/park.h"
 #include "park/wait_graph.h"
 
 SP_API SP_TLS_ uint64_t sp_self_id_; /* the id of `current`, for the inline part of the locks */
@@ -80,6 +82,7 @@ static void foreign_ends(void *runner)
 static void init_foreign(void)
 {
     foreign = (struct sp__runner){ .name = "foreign thread" };
+    sp__os_set_thread_end_handler(foreign_ends); /* a constructor of the program may come before ours */
     bool told = sp__os_at_thread_end(&foreign) == 0;
     foreign.id = fresh_id(told);
     set_current(&foreign);
@@ -89,6 +92,7 @@ static void init_foreign(void)
 
 struct sp__runner *sp__self_first(void)
 {
+    (void)sp__os_watch_forks(); /* refused for want of memory: the next thread asks again */
     init_foreign();
     return sp__current_runner;
 }
@@ -139,8 +143,8 @@ void sp__runner_set_name(struct sp__runner *runner, const char *name)
     sp__store_release(&runner->name, name);
 }
 
-/* Before any other handler for the child of a fork: they ask for the number. */
-static void after_fork(void)
+/* Before the rooms above: they ask for the number. */
+static void after_fork_in_child(void)
 {
     struct sp__runner *current = sp__current_runner;
     sp__process_number++;
@@ -149,11 +153,15 @@ static void after_fork(void)
         runner->deferred = (struct sp__list){ NULL, NULL }; /* the sleepers are not here */
     /* relaxed: the child has one thread */
     sp__graph_after_fork(current, sp__load_relaxed(&last_number) * 2 + 1);
+    sp__park_after_fork();
 }
 
-__attribute__((constructor)) static void register_handlers(void)
+const struct sp__fork_handler sp__fork_park = { .before = sp__graph_before_fork,
+                                                .in_parent = sp__graph_after_fork_in_parent,
+                                                .in_child = after_fork_in_child };
+
+SP__CONSTRUCTOR static void register_handlers(void)
 {
     sp__os_refuse_copies();
     sp__os_set_thread_end_handler(foreign_ends);
-    (void)sp__os_at_fork_child(after_fork); /* refused only for want of memory before main */
 }

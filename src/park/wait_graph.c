@@ -226,6 +226,16 @@ void sp__edge_withdraw(struct sp__edge *edge)
     sp__word_lock_release(&lock);
 }
 
+void sp__graph_before_fork(void) SP__UNCHECKED
+{
+    sp__word_lock_acquire(&lock);
+}
+
+void sp__graph_after_fork_in_parent(void) SP__UNCHECKED
+{
+    sp__word_lock_release(&lock);
+}
+
 void sp__graph_after_fork(struct sp__runner *survivor, uint64_t last_id) SP__UNCHECKED
 {
     lock = (struct sp__word_lock){ 0 };

@@ -33,7 +33,10 @@ void sp__edge_withdraw(struct sp__edge *edge);
 void sp__graph_add(struct sp__runner *runner);
 /* It ends, or never began.  If somebody waits for what it still holds, that is reported, and the process aborts. */
 void sp__graph_remove(struct sp__runner *runner);
-/* In the child of a fork: `survivor` is the only thread, and what others held is lost. */
+/* Around a fork the graph is at rest. */
+void sp__graph_before_fork(void);
+void sp__graph_after_fork_in_parent(void);
+/* In the child: `survivor` is the only thread, and what others held is lost. */
 void sp__graph_after_fork(struct sp__runner *survivor, uint64_t last_id);
 
 #endif

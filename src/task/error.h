@@ -33,6 +33,5 @@ void sp__unseen_file(sp_error *error);
 bool sp__unseen_take(sp_error *error);
 /* Report all that nobody has looked at.  For the exit of the process. */
 void sp__unseen_report_all(void);
-void sp__unseen_after_fork(void);
 
 #endif

@@ -1,6 +1,7 @@
 /* Errors that nobody has looked at, so that none is lost when the process exits.
 
    SPDX-License-Identifier: MIT */
+#include "os/lifecycle.h"
 #include "park/word_lock.h"
 #include "task/error.h"
 #include "task/error_box.h"
@@ -52,8 +53,26 @@ void sp__unseen_report_all(void)
     }
 }
 
-void sp__unseen_after_fork(void) SP__UNCHECKED
+/* ---- around a fork ---- */
+
+static void before_fork(void) SP__UNCHECKED
 {
-    lock = (struct sp__word_lock){ 0 };
-    unseen = (struct sp__list){ NULL, NULL };
+    sp__word_lock_acquire(&lock);
 }
+
+static void after_fork_in_parent(void) SP__UNCHECKED
+{
+    sp__word_lock_release(&lock);
+}
+
+/* The parent reports its own: in the child none of them is linked any more, so that a release does not report it either. */
+static void after_fork_in_child(void) SP__UNCHECKED
+{
+    while (unseen.next != NULL && sp__list_pop_front(&unseen) != NULL)
+        continue;
+    sp__word_lock_release(&lock);
+}
+
+const struct sp__fork_handler sp__fork_task = { .before = before_fork,
+                                                .in_parent = after_fork_in_parent,
+                                                .in_child = after_fork_in_child };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/refcount.h"
+#include "os/lifecycle.h"
 #include "thread/thread.h"
 
 static const sp_task foreign_task = {
@@ -32,7 +33,7 @@ static void fill(sp_thread *thread, struct sp__runner *runner)
 }
 
 /* Constructors run in the main thread, unless the library is loaded later by another. */
-__attribute__((constructor)) static void adopt_main(void)
+SP__CONSTRUCTOR static void adopt_main(void)
 {
     if (!sp__os_is_main_thread())
         return;
@@ -95,7 +96,7 @@ static void foreign_ends(struct sp__runner *runner)
     sp__registry_remove(thread);
 }
 
-__attribute__((constructor)) static void be_told_of_ends(void)
+SP__CONSTRUCTOR static void be_told_of_ends(void)
 {
     sp__foreign_thread_ends = foreign_ends;
 }

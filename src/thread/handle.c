@@ -25,9 +25,14 @@ void sp_set_excepthook(void (*hook)(sp_thread *thread, const sp_error *error, vo
     sp__word_lock_release(&hook_lock);
 }
 
+void sp__excepthook_before_fork(void) SP__UNCHECKED
+{
+    sp__word_lock_acquire(&hook_lock);
+}
+
 void sp__excepthook_after_fork(void) SP__UNCHECKED
 {
-    hook_lock = (struct sp__word_lock){ 0 };
+    sp__word_lock_release(&hook_lock);
 }
 
 static void call_excepthook(sp_thread *thread, const sp_error *error)

@@ -4,6 +4,7 @@
 #include <spool/time.h>
 
 #include "base/refcount.h"
+#include "os/lifecycle.h"
 #include "park/deadline.h"
 #include "park/word_lock.h"
 #include "thread/thread.h"
@@ -225,11 +226,24 @@ static void at_exit(void)
     sp__unseen_report_all();
 }
 
+/* ---- around a fork ---- */
+
+static void before_fork(void) SP__UNCHECKED
+{
+    sp__word_lock_acquire(&lock);
+    sp__excepthook_before_fork();
+}
+
+static void after_fork_in_parent(void) SP__UNCHECKED
+{
+    sp__excepthook_after_fork();
+    sp__word_lock_release(&lock);
+}
+
 /* The child has one thread: whoever forked.  It joins nothing. */
-static void after_fork(void) SP__UNCHECKED
+static void after_fork_in_child(void) SP__UNCHECKED
 {
     sp_thread *survivor = NULL;
-    lock = (struct sp__word_lock){ 0 };
     for (struct sp__list *at = threads.next, *next; at != &threads; at = next) {
         sp_thread *thread = sp__container_of(at, sp_thread, link);
         next = at->next;
@@ -245,7 +259,6 @@ static void after_fork(void) SP__UNCHECKED
     if (survivor != NULL)
         sp__list_append(&threads, &survivor->link);
     sp__list_init(&orphans);
-    sp__main_after_fork();
     sp__timers_after_fork();
     while (!sp__list_empty(&failures))
         sp__list_remove(failures.next); /* the parent reports its own */
@@ -256,18 +269,22 @@ static void after_fork(void) SP__UNCHECKED
         drainable->after_fork(drainable);
     }
     sp__list_init(&drainables);
-    sp__unseen_after_fork();
-    sp__excepthook_after_fork();
+    after_fork_in_parent();
+    sp__main_after_fork();
 }
+
+const struct sp__fork_handler sp__fork_thread = { .before = before_fork,
+                                                  .in_parent = after_fork_in_parent,
+                                                  .in_child = after_fork_in_child };
 
 int sp__registry_prepare(void)
 {
-    int error = 0;
+    int error = sp__os_watch_forks();
+    if (error != 0)
+        return error;
     sp__word_lock_acquire(&lock);
     if (!prepared) {
-        error = sp__os_at_fork_child(after_fork);
-        if (error == 0)
-            error = sp__os_at_exit(at_exit);
+        error = sp__os_at_exit(at_exit);
         prepared = error == 0;
     }
     sp__word_lock_release(&lock);

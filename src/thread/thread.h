@@ -59,7 +59,7 @@ sp_thread *sp__thread_start(const struct sp__thread_plan *plan, const sp_task *t
 /* ---- registry.c ---- */
 void sp__registry_lock(void);
 void sp__registry_unlock(void);
-/* Make the process ready for threads: exit handler, fork handler.  An errno value. */
+/* Make the process ready for threads: its exit handler.  An errno value. */
 int sp__registry_prepare(void);
 void sp__registry_add(sp_thread *thread);
 /* The thread is GONE: give up the registry's reference. */
@@ -112,6 +112,8 @@ struct sp__thread_name *sp__thread_new_name(const char *text);
 /* Under the registry lock. */
 void sp__thread_add_handle(sp_thread *thread);
 void sp__thread_ref_down(sp_thread *thread);
+/* Around a fork the hook is at rest. */
+void sp__excepthook_before_fork(void);
 void sp__excepthook_after_fork(void);
 /* Call the excepthook if the thread failed and nobody saw it. */
 void sp__thread_report(sp_thread *thread);

@@ -154,6 +154,30 @@ static void waiters(void)
     test_join(guest);
 }
 
+/* ---- the main thread ---- */
+
+static void main_in_child(void)
+{
+    must(sp_thread_native_id(sp_thread_current()) == (uint64_t)getpid());
+    must(sp_thread_main() == sp_thread_current() && sp_thread_is_alive(sp_thread_main()));
+    must(sp_thread_active_count() == 1);
+}
+
+static void *fork_here(void *arg)
+{
+    forked(main_in_child);
+    return arg;
+}
+
+/* Nothing was started before: no call of the library's has prepared the process for a fork. */
+static void main_thread(void)
+{
+    pthread_t guest;
+    forked(main_in_child);
+    must(pthread_create(&guest, NULL, fork_here, NULL) == 0 && pthread_join(guest, NULL) == 0);
+    must(sp_thread_native_id(sp_thread_main()) == (uint64_t)getpid());
+}
+
 /* ---- queue: shut down ---- */
 
 static void queue_in_child(void)
@@ -230,8 +254,8 @@ static void handles(void)
 /* ---- the tests ---- */
 
 static const struct child_case cases[] = {
-    { "own locks", own_locks }, { "values", values },   { "waiters", waiters },
-    { "queues", queues },       { "handles", handles },
+    { "own locks", own_locks }, { "values", values }, { "waiters", waiters },
+    { "main", main_thread },    { "queues", queues }, { "handles", handles },
 };
 
 static void passes(const char *name)
@@ -263,6 +287,12 @@ static void conditions_have_no_waiters_and_barriers_that_had_are_broken(void **s
     passes("waiters");
 }
 
+static void the_forking_thread_is_the_main_thread_with_its_own_number(void **state)
+{
+    (void)state;
+    passes("main");
+}
+
 static void queues_are_shut_down(void **state)
 {
     (void)state;
@@ -284,6 +314,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(locks_of_the_forking_thread_are_its_own),
         cmocka_unit_test(events_semaphores_and_once_are_as_they_were),
         cmocka_unit_test(conditions_have_no_waiters_and_barriers_that_had_are_broken),
+        cmocka_unit_test(the_forking_thread_is_the_main_thread_with_its_own_number),
         cmocka_unit_test(queues_are_shut_down),
         cmocka_unit_test(handles_made_before_are_closed_and_new_ones_work),
     };

@@ -326,10 +326,6 @@ static void children_of_a_busy_process(void **state)
     (void)state;
     uint64_t random = test_seed();
     long children = test_count(100); /* 1,000 with SPOOL_TEST_SCALE=1000 */
-    sigset_t one;
-    sigemptyset(&one);
-    sigaddset(&one, SIGCHLD);
-    assert_int_equal(pthread_sigmask(SIG_BLOCK, &one, NULL), 0);
     assert_int_equal(pipe2(well, O_CLOEXEC | O_NONBLOCK), 0);
     fflush(stdout);
     begin_load();
@@ -347,9 +343,80 @@ static void children_of_a_busy_process(void **state)
     close(well[1]);
 }
 
+/* ---- a child that is made while others change the lists of the library ---- */
+
+static uint32_t enough; /* atomic */
+
+static sp_status fail_at_once(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return sp_raise(SP_RUNTIME_ERROR, "on purpose");
+}
+SP_TASK(fail_at_once, sp_none, sp_none);
+
+static void say_nothing(sp_thread *thread, const sp_error *error, void *context)
+{
+    (void)thread, (void)error, (void)context;
+}
+
+static void say_nothing_of_futures(const sp_error *error, void *context)
+{
+    (void)error, (void)context;
+}
+
+static void *start_and_fail(void *arg)
+{
+    while (!sp__load_acquire(&enough)) {
+        sp_thread_release(sp_start(fail_at_once));
+        sp_set_excepthook(say_nothing, NULL);
+        sp_set_unseen_error_hook(say_nothing_of_futures, NULL);
+        sp_future *failed = sp_future_new(&fail_at_once_sp_task, "");
+        stress_expect(sp_future_set_error(failed, &(sp_error){ .status = SP_RUNTIME_ERROR, .message = "no" }) == SP_OK);
+        sp_future_release(failed);
+    }
+    return arg;
+}
+
+static void a_child_gets_out_of_fork_while_others_change_the_lists(void **state)
+{
+    enum { OTHERS = 4 };
+    pthread_t others[OTHERS];
+    (void)state;
+    if (THREAD_SANITIZER || ADDRESS_SANITIZER)
+        return;
+    sp_set_excepthook(say_nothing, NULL);
+    sp_set_unseen_error_hook(say_nothing_of_futures, NULL);
+    assert_int_equal(pipe2(well, O_CLOEXEC | O_NONBLOCK), 0);
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = test_thread(start_and_fail, NULL);
+    for (long i = test_count(300); i > 0; i--) {
+        pid_t child = fork();
+        if (child == 0) {
+            stress_expect(sp_thread_active_count() == 1);
+            leave_well();
+        }
+        assert_true(child > 0);
+        assert_true(child_is_well(child, CHILD_LIMIT));
+    }
+    sp__store_release(&enough, 1);
+    for (int i = 0; i < OTHERS; i++)
+        test_join(others[i]);
+    stress_assert_nothing_wrong();
+    sp_set_excepthook(NULL, NULL);
+    sp_set_unseen_error_hook(NULL, NULL);
+    close(well[0]);
+    close(well[1]);
+}
+
 int main(void)
 {
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGCHLD);
+    if (pthread_sigmask(SIG_BLOCK, &one, NULL) != 0)
+        return 1;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_child_gets_out_of_fork_while_others_change_the_lists),
         cmocka_unit_test(children_of_a_busy_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
