@@ -67,7 +67,8 @@ SP_API SP_MUST_CHECK sp_status sp_thread_set_name(sp_thread *thread, const char 
 /* Its number in this process, never 0 and never reused (Python's ident may be).  0 for NULL. */
 SP_API uint64_t sp_thread_ident(const sp_thread *thread);
 
-/* The system's number of it (gettid), waiting until it runs.  0 for NULL. */
+/* The system's number of it (gettid), waiting until it runs.  0 for NULL, and in the child of a fork for a thread that had not
+   run yet. */
 SP_API uint64_t sp_thread_native_id(const sp_thread *thread);
 
 /* Does process exit leave it behind?  False for NULL. */
@@ -94,7 +95,8 @@ SP_API void sp_set_excepthook(void (*hook)(sp_thread *thread, const sp_error *er
 SP_API sp_thread *sp_thread_current(void);
 
 /* The handle of the main thread, lent, for ever.  In the child of a fork that is the thread that forked.  NULL only when the
-   library was loaded later, by another thread.  Source: CPython 3.13 threading.main_thread. */
+   library was loaded later, by another thread, or for want of memory after a fork by a thread of somebody else's.  When the
+   function of that thread returns, the process exits with 0, as by a return from main.  Source: CPython 3.13 threading.main_thread. */
 SP_API sp_thread *sp_thread_main(void);
 
 /* How many threads run: the main thread, all that were started and have not ended, workers of pools, and foreign threads
@@ -109,7 +111,7 @@ SP_API size_t sp_thread_enumerate(sp_thread **ret_threads, size_t n);
    nothing is left.
 
    Call it last in main; else an exit handler does the same (Python's rule).  The calling thread and its own pool are
-   skipped.  In a forked child there is nothing to wait for.  True: all done.  False: the time was up. */
+   skipped.  A forked child waits for what it has started itself.  True: all done.  False: the time was up. */
 SP_API bool sp_join_all(double timeout);
 
 /* A task that runs later, once. */

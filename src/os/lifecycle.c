@@ -17,6 +17,11 @@ int sp__os_at_exit(void (*handler)(void))
     return sp__fault_now() || atexit(handler) != 0 ? ENOMEM : 0;
 }
 
+_Noreturn void sp__os_exit(void)
+{
+    exit(EXIT_SUCCESS);
+}
+
 /* ---- around a fork ---- */
 
 /* A program that is linked with the static library may do without some of the rooms: they are not linked on our account. */

@@ -74,6 +74,8 @@ char *sp__os_read_file(const char *path);
 
 /* ---- lifecycle.c ---- */
 int sp__os_at_exit(void (*handler)(void));
+/* As if main had returned 0. */
+_Noreturn void sp__os_exit(void);
 /* Who is called at the end of threads that ask for it: always the same.  First before main. */
 void sp__os_set_thread_end_handler(void (*handler)(void *argument));
 /* Call the handler with this argument when the calling thread ends; again for a thread that asks again while it ends.  The

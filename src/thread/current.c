@@ -22,6 +22,7 @@ static uint64_t last_dummy;    /* atomic, relaxed: numbers of foreign threads */
 static void fill(sp_thread *thread, struct sp__runner *runner)
 {
     thread->foreign = true;
+    thread->process = sp__process_number;
     thread->task = &foreign_task;
     thread->runner = runner;
     thread->ident = runner->id;
@@ -82,6 +83,22 @@ sp_thread *sp_thread_main(void)
     return sp__load_acquire(&main_thread); /* acquire: pairs with the releases in adopt_main and sp__main_after_fork */
 }
 
+void sp__thread_is_gone(sp_thread *thread)
+{
+    /* release: pairs with the acquire in sp__thread_finish */
+    sp__store_release(&thread->state, SP__THREAD_GONE);
+    sp__thread_wake_joiners(thread);
+    sp__registry_remove(thread);
+}
+
+/* Did the thread make this process by a fork, on a stack that is not main's?  Its function ends and the process goes on:
+   threads of ours, which wait for work, would keep it for ever. */
+static bool ends_process(const sp_thread *thread)
+{
+    /* relaxed: only the thread itself can have stored itself */
+    return thread == sp__load_relaxed(&main_thread) && thread != &main_record && sp__registry_has_threads();
+}
+
 /* A thread that was not started here ends. */
 static void foreign_ends(struct sp__runner *runner)
 {
@@ -90,10 +107,10 @@ static void foreign_ends(struct sp__runner *runner)
     if (thread == NULL)
         return;
     (void)sp__registry_end(thread);
-    /* release: pairs with the acquire in sp__thread_finish: as gone as it can be seen from inside */
-    sp__store_release(&thread->state, SP__THREAD_GONE);
-    sp__thread_wake_joiners(thread);
-    sp__registry_remove(thread);
+    bool last = ends_process(thread);
+    sp__thread_is_gone(thread);
+    if (last)
+        sp__os_exit();
 }
 
 SP__CONSTRUCTOR static void be_told_of_ends(void)
@@ -101,14 +118,26 @@ SP__CONSTRUCTOR static void be_told_of_ends(void)
     sp__foreign_thread_ends = foreign_ends;
 }
 
+/* The forking thread's record goes on in the child, as that of a thread which nobody collects. */
+static void take_along(sp_thread *thread)
+{
+    thread->process = sp__process_number;
+    thread->foreign = true;
+    thread->daemon = thread->worker = thread->internal = false;
+    thread->link = thread->orphan = thread->failed = (struct sp__list){ NULL, NULL };
+    sp__store_relaxed(&thread->native_id, sp__os_thread_id()); /* relaxed: alone in the child */
+    sp__registry_add(thread);
+}
+
 /* Python's rule: who forked is the main thread of the child. */
 void sp__main_after_fork(void)
 {
-    sp_thread *forked = sp_thread_current();
-    if (forked == NULL)
-        return;
-    sp__store_relaxed(&forked->native_id, sp__os_thread_id()); /* relaxed: alone in the child */
-    sp__store_release(&main_thread, forked);                   /* release: as in adopt_main */
+    sp_thread *forked = bottom()->thread;
+    if (forked != NULL)
+        take_along(forked);
+    else
+        forked = new_record(bottom());
+    sp__store_release(&main_thread, forked); /* release: as in adopt_main */
 }
 
 /* ---- all of them ---- */

@@ -97,7 +97,7 @@ void sp_thread_release(sp_thread *thread)
     sp__registry_lock();
     bool last = --thread->handles == 0;
     /* relaxed: the registry lock orders us with sp__registry_end */
-    bool ended = sp__load_relaxed(&thread->state) >= SP__THREAD_ENDED;
+    bool ended = !sp__thread_is_inherited(thread) && sp__load_relaxed(&thread->state) >= SP__THREAD_ENDED;
     if (last && ended)
         sp__registry_note_orphan(thread);
     sp__registry_unlock();
@@ -111,7 +111,7 @@ void sp_thread_release(sp_thread *thread)
 bool sp_thread_is_alive(const sp_thread *thread)
 {
     /* acquire: pairs with the release in sp__registry_end: who sees it dead sees what it did */
-    return thread != NULL && sp__load_acquire(&thread->state) == SP__THREAD_RUNNING;
+    return thread != NULL && !sp__thread_is_inherited(thread) && sp__load_acquire(&thread->state) == SP__THREAD_RUNNING;
 }
 
 const char *sp_thread_name(const sp_thread *thread)
@@ -142,7 +142,7 @@ sp_status sp_thread_set_name(sp_thread *thread, const char *name)
     /* release: publishes the text; pairs with the acquire in sp_thread_name */
     sp__store_release(&thread->name, node);
     /* relaxed: a thread is collected only after it has left RUNNING, under the registry lock */
-    if (sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING) {
+    if (!sp__thread_is_inherited(thread) && sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING) {
         sp__runner_set_name(thread->runner, node->text);
         sp__os_thread_name(&thread->os, name);
     }
@@ -166,7 +166,7 @@ uint64_t sp_thread_native_id(const sp_thread *thread)
     if (thread == NULL)
         return 0;
     /* acquire: pairs with the release in publish_native_id */
-    while ((id = sp__load_acquire(&thread->native_id)) == 0)
+    while ((id = sp__load_acquire(&thread->native_id)) == 0 && !sp__thread_is_inherited(thread))
         sp__park(&(struct sp__wait){ .address = &thread->native_id,
                                      .kind = SP__THREAD_END,
                                      .must_wait = no_native_id,

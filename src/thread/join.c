@@ -62,11 +62,13 @@ static void collect(sp_thread *thread)
 bool sp__thread_finish(sp_thread *thread, int64_t deadline)
 {
     uint32_t nobody = 0;
+    if (sp__thread_is_inherited(thread))
+        return true;
     if (thread->foreign)
         return wait_for_state(thread, SP__THREAD_GONE, deadline);
     if (deadline != SP__NEVER && !wait_for_state(thread, SP__THREAD_ENDED, deadline))
         return false;
-    /* acquire: pairs with the release of the collector, or of a fork's child, where there is nothing to collect */
+    /* acquire: pairs with the release of the collector */
     if (sp__load_acquire(&thread->state) == SP__THREAD_GONE)
         return true;
     /* acq_rel: the one who gets it here collects */
@@ -107,9 +109,10 @@ static sp_status wait_gone(sp_thread *thread, int64_t deadline)
 {
     if (is_caller(thread))
         return SP_DEADLOCK;
-    if (!wait_as_joiner(thread, deadline))
-        return SP_TIMEOUT;
-    return thread->lost_by_fork ? SP_SHUT_DOWN : SP_OK;
+    /* acquire: pairs with the release in sp__registry_end */
+    if (sp__thread_is_inherited(thread))
+        return sp__load_acquire(&thread->state) == SP__THREAD_RUNNING ? SP_SHUT_DOWN : SP_OK;
+    return wait_as_joiner(thread, deadline) ? SP_OK : SP_TIMEOUT;
 }
 
 sp_status sp_thread_wait(sp_thread *thread, double timeout)

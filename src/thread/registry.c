@@ -68,8 +68,10 @@ bool sp__registry_end(sp_thread *thread)
 bool sp__registry_take_failed(sp_thread *thread)
 {
     sp__word_lock_acquire(&lock);
-    bool linked = sp__list_linked(&thread->failed);
-    sp__list_remove(&thread->failed);
+    /* in the child of a fork the parent reports its own */
+    bool linked = !sp__thread_is_inherited(thread) && sp__list_linked(&thread->failed);
+    if (linked)
+        sp__list_remove(&thread->failed);
     sp__word_lock_release(&lock);
     return linked;
 }
@@ -165,6 +167,16 @@ size_t sp__registry_list(sp_thread **ret_threads, size_t n)
     return count;
 }
 
+bool sp__registry_has_threads(void)
+{
+    bool found = false;
+    sp__word_lock_acquire(&lock);
+    for (struct sp__list *at = threads.next; at != &threads && !found; at = at->next)
+        found = !sp__container_of(at, sp_thread, link)->foreign;
+    sp__word_lock_release(&lock);
+    return found;
+}
+
 /* Does the calling thread run a task of this one's? */
 static bool is_own(const struct sp__drainable *drainable)
 {
@@ -243,25 +255,10 @@ static void after_fork_in_parent(void) SP__UNCHECKED
 /* The child has one thread: whoever forked.  It joins nothing. */
 static void after_fork_in_child(void) SP__UNCHECKED
 {
-    sp_thread *survivor = NULL;
-    for (struct sp__list *at = threads.next, *next; at != &threads; at = next) {
-        sp_thread *thread = sp__container_of(at, sp_thread, link);
-        next = at->next;
-        at->next = at->prev = NULL; /* the registry's reference is kept: nobody else may free it */
-        if (sp__runner_on_stack(thread->ident)) {
-            survivor = thread; /* the one that forked lives on as the child's only thread */
-            continue;
-        }
-        thread->lost_by_fork = sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING; /* relaxed: alone in the child */
-        sp__store_relaxed(&thread->state, SP__THREAD_GONE);                            /* relaxed: alone in the child */
-    }
     sp__list_init(&threads);
-    if (survivor != NULL)
-        sp__list_append(&threads, &survivor->link);
     sp__list_init(&orphans);
+    sp__list_init(&failures);
     sp__timers_after_fork();
-    while (!sp__list_empty(&failures))
-        sp__list_remove(failures.next); /* the parent reports its own */
     for (struct sp__list *at = drainables.next, *next; at != &drainables; at = next) {
         struct sp__drainable *drainable = sp__container_of(at, struct sp__drainable, link);
         next = at->next;

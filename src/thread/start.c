@@ -43,9 +43,18 @@ static void end(sp_thread *thread)
     sp__runner_leave();
 }
 
+/* The task has forked, this is the child, and the end of its main thread is the end of the process, as it is of one that
+   returns from main: what else would end the threads that wait for work? */
+_Noreturn static void end_process(sp_thread *thread)
+{
+    sp__thread_is_gone(thread);
+    sp__os_exit();
+}
+
 static void run(void *arg)
 {
     sp_thread *thread = arg;
+    const uint32_t process = sp__process_number;
     sp__runner_adopt(&thread->own);
     sp__registry_lock(); /* a new name may arrive */
     sp__os_thread_name_self(sp_thread_name(thread));
@@ -53,6 +62,8 @@ static void run(void *arg)
     publish_native_id(thread);
     thread->status = sp__task_run(thread->task, thread, NULL, thread->arg, thread->result, &thread->error);
     end(thread);
+    if (process != sp__process_number)
+        end_process(thread);
 }
 
 /* One block: handle, argument, result. */
@@ -70,6 +81,7 @@ static sp_thread *new_thread(const struct sp__thread_plan *plan, const sp_task *
     }
     thread->refs = 2; /* handles, registry */
     thread->handles = 1;
+    thread->process = sp__process_number;
     thread->daemon = plan->daemon;
     thread->worker = plan->worker;
     thread->internal = plan->internal;

@@ -28,10 +28,10 @@ struct sp_thread {
     bool daemon, worker; /* set once before the start; a worker belongs to a pool, which waits for it */
     bool internal;       /* set once: it is nobody's business, and not enumerated */
     bool foreign;        /* set once: not started here, never collected: main, and threads of somebody else's */
-    bool lost_by_fork;   /* set in the child of a fork, which has one thread: it never ended, nobody has it */
-    const sp_task *task; /* set once before the start */
-    sp_status status;    /* written before ENDED */
-    sp_error *error;     /* written before ENDED; NULL on success */
+    uint32_t process; /* sp__process_number of the process that has it; changes in the child, for the forking thread */
+    const sp_task *task;          /* set once before the start */
+    sp_status status;             /* written before ENDED */
+    sp_error *error;              /* written before ENDED; NULL on success */
     struct sp__thread_name *name; /* atomic; newest */
     uint64_t ident;               /* set once: the id of its runner */
     uint64_t native_id;           /* atomic; 0 until the thread runs; parked on by those who ask */
@@ -43,6 +43,13 @@ struct sp_thread {
     struct sp__os_thread os;      /* set by the start; the collector's later */
     void *arg, *result;           /* inside this block */
 };
+
+/* Is it a thread of the process that this one was forked from?  Then it is not here: what had not ended never will, it is in
+   no list, and nobody waits for it. */
+static inline bool sp__thread_is_inherited(const sp_thread *thread)
+{
+    return thread->process != sp__process_number;
+}
 
 struct sp__thread_plan {
     const char *name;   /* NULL: made of `prefix`, a number and the task */
@@ -75,6 +82,9 @@ void sp__registry_note_orphan(sp_thread *thread);
 /* The first n threads that run, each with a new handle, into ret_threads (may be NULL for n 0).  How many there are. */
 size_t sp__registry_list(sp_thread **ret_threads, size_t n);
 
+/* Are there threads that were started here? */
+bool sp__registry_has_threads(void);
+
 /* Something else that process exit waits for: a pool. */
 struct sp__drainable {
     struct sp__list link;                   /* guarded by the registry lock */
@@ -98,6 +108,8 @@ void sp__thread_wake_joiners(sp_thread *thread);
 /* ---- current.c ---- */
 /* In the child of a fork: the calling thread is the main thread. */
 void sp__main_after_fork(void);
+/* The calling thread ends, and nobody will collect it: it is as gone as it can be seen from inside. */
+void sp__thread_is_gone(sp_thread *thread);
 
 /* ---- local.c ---- */
 /* The calling thread ends: finalisers of what it has in locals. */

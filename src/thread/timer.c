@@ -112,7 +112,7 @@ static void ref_down(sp_timer *timer)
 {
     if (!sp__ref_down(&timer->refs))
         return;
-    if (timer->state == FAILED && !timer->seen)
+    if (timer->state == FAILED && !timer->seen && timer->process == sp__process_number)
         report_failure(timer);
     if (timer->owns_arg && timer->task->drop_arg != NULL)
         timer->task->drop_arg(timer->arg);
@@ -138,15 +138,19 @@ static sp_timer *await_due(void)
     }
 }
 
-/* Start the task of a timer that is due.  The lock is given up meanwhile. */
-static void fire(sp_timer *timer)
+/* Start the task of a timer that is due.  The lock is given up meanwhile.  False: a drop or a hook has forked, and this is the
+   child, whose timers have another thread. */
+static bool fire(sp_timer *timer)
 {
+    const uint32_t process = sp__process_number;
     take_out(timer);
     timer->state = FIRING;
     timer->owns_arg = false;
     sp_lock_release(&lock);
     sp_thread *thread = sp__thread_start(&(struct sp__thread_plan){ .prefix = "Timer" }, timer->task, timer->arg);
     int error = errno;
+    if (process != sp__process_number)
+        return false;
     sp_lock_acquire(&lock);
     timer->thread = thread;
     timer->os_errno = error;
@@ -155,15 +159,18 @@ static void fire(sp_timer *timer)
     sp_condition_notify_all(&changed);
     sp_lock_release(&lock);
     ref_down(timer);
+    if (process != sp__process_number)
+        return false;
     sp_lock_acquire(&lock);
+    return true;
 }
 
 static sp_status keep_time(const void *arg, void *result)
 {
     (void)arg, (void)result;
     sp_lock_acquire(&lock);
-    for (;;)
-        fire(await_due());
+    while (fire(await_due()))
+        continue;
     return SP_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "thread/thread.h"
 
 static const char *program;
 static sp_lock lock;
@@ -178,6 +179,63 @@ static void main_thread(void)
     must(sp_thread_native_id(sp_thread_main()) == (uint64_t)getpid());
 }
 
+/* ---- threads of the parent ---- */
+
+static sp_thread *slow, *quick, *failed;
+static bool said_in_child;
+
+static sp_status wait_until_set(const sp_none *in, sp_none *out);
+static sp_status fail_at_once(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return sp_raise(SP_RUNTIME_ERROR, "on purpose");
+}
+SP_TASK(wait_until_set, sp_none, sp_none);
+SP_TASK(fail_at_once, sp_none, sp_none);
+
+static void note_report(sp_thread *handle, const sp_error *error, void *context)
+{
+    (void)handle, (void)error, (void)context;
+    said_in_child = true;
+}
+
+static void threads_in_child(void)
+{
+    int value = 0;
+    must(sp_thread_native_id(slow) == 0); /* it had not run: it never will */
+    must(sp_join(slow, NULL, SP_FOREVER) == SP_SHUT_DOWN && sp_thread_wait(slow, SP_NOWAIT) == SP_SHUT_DOWN);
+    must(!sp_thread_is_alive(slow) && sp_thread_set_name(slow, "renamed") == SP_OK);
+    must(sp_join(quick, &value, SP_FOREVER) == SP_OK && value == 12 && sp_thread_native_id(quick) != 0);
+    must(sp_join(failed, NULL, SP_NOWAIT) == SP_RUNTIME_ERROR && sp_thread_error(failed) != NULL);
+    must(sp_thread_active_count() == 1 && sp_join_all(SP_FOREVER));
+    sp_thread_release(sp_thread_retain(slow));
+    sp_thread_release(slow);
+    sp_thread_release(quick);
+    sp_thread_release(failed);
+    must(!said_in_child);
+}
+
+static void threads(void)
+{
+    sp_set_excepthook(note_report, NULL);
+    slow = sp_start(wait_until_set);
+    quick = sp_start(triple, 4);
+    failed = sp_start(fail_at_once);
+    sp_semaphore_acquire(&arrived);
+    while (sp_thread_is_alive(quick) || sp_thread_is_alive(failed))
+        sched_yield();
+    uint64_t native_id = sp__exchange_acq_rel(&slow->native_id, 0); /* as if it had not run yet */
+    forked(threads_in_child);
+    sp__store_release(&slow->native_id, native_id);
+    sp_event_set(&set);
+    must(sp_join(slow, NULL, SP_FOREVER) == SP_OK && sp_join(quick, NULL, SP_FOREVER) == SP_OK);
+    sp_thread_release(slow);
+    sp_thread_release(quick);
+    must(!said_in_child);
+    sp_thread_release(failed); /* nobody has looked at its error here */
+    must(said_in_child);
+}
+
 /* ---- queue: shut down ---- */
 
 static void queue_in_child(void)
@@ -215,7 +273,6 @@ static sp_status wait_until_set(const sp_none *in, sp_none *out)
     sp_event_wait(&set, SP_FOREVER);
     return SP_OK;
 }
-SP_TASK(wait_until_set, sp_none, sp_none);
 
 static void handles_in_child(void)
 {
@@ -254,8 +311,8 @@ static void handles(void)
 /* ---- the tests ---- */
 
 static const struct child_case cases[] = {
-    { "own locks", own_locks }, { "values", values }, { "waiters", waiters },
-    { "main", main_thread },    { "queues", queues }, { "handles", handles },
+    { "own locks", own_locks }, { "values", values }, { "waiters", waiters }, { "main", main_thread },
+    { "threads", threads },     { "queues", queues }, { "handles", handles },
 };
 
 static void passes(const char *name)
@@ -293,6 +350,12 @@ static void the_forking_thread_is_the_main_thread_with_its_own_number(void **sta
     passes("main");
 }
 
+static void threads_are_not_waited_for_and_results_are_kept(void **state)
+{
+    (void)state;
+    passes("threads");
+}
+
 static void queues_are_shut_down(void **state)
 {
     (void)state;
@@ -315,6 +378,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(events_semaphores_and_once_are_as_they_were),
         cmocka_unit_test(conditions_have_no_waiters_and_barriers_that_had_are_broken),
         cmocka_unit_test(the_forking_thread_is_the_main_thread_with_its_own_number),
+        cmocka_unit_test(threads_are_not_waited_for_and_results_are_kept),
         cmocka_unit_test(queues_are_shut_down),
         cmocka_unit_test(handles_made_before_are_closed_and_new_ones_work),
     };

@@ -401,6 +401,7 @@ static void a_child_gets_out_of_fork_while_others_change_the_lists(void **state)
     sp__store_release(&enough, 1);
     for (int i = 0; i < OTHERS; i++)
         test_join(others[i]);
+    assert_true(sp_join_all(SP_FOREVER));
     stress_assert_nothing_wrong();
     sp_set_excepthook(NULL, NULL);
     sp_set_unseen_error_hook(NULL, NULL);
