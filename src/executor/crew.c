@@ -138,8 +138,6 @@ static int64_t idle_deadline(const struct sp__pool *pool)
 static void count_out(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
-    if (worker->process != sp__process_number)
-        return; /* its task has forked, and this is the child: the pool there has not counted it */
     pool->workers--;
     sp__list_remove(&worker->member);
     pool->submitted += sp__load_relaxed(&worker->submitted); /* relaxed: our own stores */

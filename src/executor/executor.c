@@ -41,6 +41,7 @@ void sp__executor_init(sp_executor *executor, const struct sp__executor_ops *ops
 {
     executor->ops = ops;
     executor->handles = executor->refs = 1;
+    executor->process = sp__process_number;
     executor->drainable.owner = &executor->owner;
     executor->drainable.retain = retain_for_drain;
     executor->drainable.drain = drain;
@@ -50,7 +51,7 @@ void sp__executor_init(sp_executor *executor, const struct sp__executor_ops *ops
 
 void sp__executor_ref_down(sp_executor *executor)
 {
-    if (!sp__ref_down(&executor->refs))
+    if (sp__executor_is_inherited(executor) || !sp__ref_down(&executor->refs))
         return;
     sp__drainable_remove(&executor->drainable);
     executor->ops->destroy(executor);
@@ -80,6 +81,14 @@ static void reject(sp_executor *executor, sp_future *future, sp_status status)
     sp_future_release(future); /* what would have been the executor's reference */
 }
 
+/* With a reference of the caller's. */
+static sp_status enqueue(sp_executor *executor, sp_future *future)
+{
+    if (executor == NULL)
+        return SP_MEMORY_ERROR;
+    return sp__executor_is_inherited(executor) ? SP_SHUT_DOWN : executor->ops->enqueue(executor, future);
+}
+
 sp_future *sp_executor_submit(sp_executor *executor, const sp_task *task, const void *arg)
 {
     sp_future *future = sp__future_create(task, arg, executor != NULL ? &executor->owner : NULL, 2);
@@ -87,7 +96,7 @@ sp_future *sp_executor_submit(sp_executor *executor, const sp_task *task, const 
         sp__task_drop_foreign_arg(task, arg);
         return &sp__future_no_memory;
     }
-    sp_status status = executor != NULL ? executor->ops->enqueue(executor, future) : SP_MEMORY_ERROR;
+    sp_status status = enqueue(executor, future);
     if (status != SP_OK)
         reject(executor, future, status);
     return future;
@@ -114,7 +123,7 @@ sp_status sp_executor_post(sp_executor *executor, const sp_task *task, const voi
 
 sp_status sp_executor_shutdown(sp_executor *executor, const sp_shutdown_options *options)
 {
-    if (executor == NULL)
+    if (executor == NULL || sp__executor_is_inherited(executor))
         return SP_OK;
     bool cancel_futures = options != NULL && options->cancel_futures;
     bool wait = options == NULL || !options->no_wait;
@@ -125,12 +134,14 @@ bool sp_executor_wait_idle(sp_executor *executor, double timeout)
 {
     if (executor == NULL)
         return true;
-    return !sp__executor_is_own(executor) && executor->ops->wait_idle(executor, sp__deadline(timeout));
+    if (sp__executor_is_own(executor))
+        return false;
+    return sp__executor_is_inherited(executor) || executor->ops->wait_idle(executor, sp__deadline(timeout));
 }
 
 void sp_executor_stats(const sp_executor *executor, sp_executor_statistics *ret_stats)
 {
-    if (executor == NULL)
+    if (executor == NULL || sp__executor_is_inherited(executor))
         *ret_stats = (sp_executor_statistics){ 0 };
     else
         executor->ops->stats((sp_executor *)(uintptr_t)executor, ret_stats);
@@ -145,7 +156,7 @@ sp_executor *sp_executor_retain(sp_executor *executor)
 
 void sp_executor_release(sp_executor *executor)
 {
-    if (executor == NULL || !sp__ref_down(&executor->handles))
+    if (executor == NULL || sp__executor_is_inherited(executor) || !sp__ref_down(&executor->handles))
         return;
     (void)executor->ops->shutdown(executor, false, false, SP__NEVER);
     sp__executor_ref_down(executor);

@@ -30,10 +30,19 @@ struct sp_executor {
     struct sp__drainable drainable;     /* what process exit waits for */
     uint32_t handles;                   /* atomic; users' references */
     uint32_t refs;                      /* atomic; of the memory: README.md, invariant 5 */
+    uint32_t process;                   /* set once; sp__process_number when it was made */
 };
+
+/* Was it made before the fork that made this process?  Then its workers, who may have been in the middle of anything, are the
+   parent's.  Whoever has run code of the user's for it asks again: that may have forked. */
+static inline bool sp__executor_is_inherited(const sp_executor *executor)
+{
+    return executor->process != sp__process_number;
+}
 
 /* Fill in what all executors share; process exit waits for it from now on. */
 void sp__executor_init(sp_executor *executor, const struct sp__executor_ops *ops);
+/* An inherited one is kept for ever: a thread of the parent may have been in the middle of it. */
 void sp__executor_ref_down(sp_executor *executor);
 /* Python's min(32, cpus + 4): threads mostly wait. */
 unsigned sp__default_workers(void);

@@ -146,6 +146,8 @@ uint64_t sp__count_tasks(const struct sp__pool *pool)
 
 void sp__count_done(struct sp__pool *pool, uint64_t count)
 {
+    if (sp__executor_is_inherited(&pool->base))
+        return; /* a callback or a drop of what was done has forked */
     sp_lock_acquire(&pool->lock);
     pool->completed += count;
     sp_condition_notify_all(&pool->quiet);

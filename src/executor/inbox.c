@@ -99,8 +99,3 @@ void sp__inbox_close(struct sp__inbox *inbox, sp_status refusal)
         inbox->in.refusal = refusal;
     sp_lock_release(&inbox->in.lock);
 }
-
-void sp__inbox_after_fork(struct sp__inbox *inbox)
-{
-    *inbox = (struct sp__inbox){ .in = { .refusal = SP_SHUT_DOWN } };
-}

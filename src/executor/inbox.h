@@ -37,8 +37,6 @@ sp_future *sp__inbox_take_all(struct sp__inbox *inbox);
 bool sp__inbox_name_first(struct sp__inbox *inbox, char *ret_name, size_t size);
 /* From now on refuse what comes.  SP_BROKEN_POOL takes the place of SP_SHUT_DOWN, and stays. */
 void sp__inbox_close(struct sp__inbox *inbox, sp_status refusal);
-/* In the child of a fork: empty, and closed. */
-void sp__inbox_after_fork(struct sp__inbox *inbox);
 
 /* How many are in there, or some more: what is put or taken between the two looks counts as there. */
 static inline uint64_t sp__inbox_size(const struct sp__inbox *inbox)

@@ -15,7 +15,7 @@
       finds it or finds the future done.
 
    Lock order: the lock of `pools` and the pool's lock are never held together; tasks, callbacks and drops run without.
-   Fork: the child's copy is closed and empty.
+   Fork: the child's copy is closed.  Whoever has run something asks whether that has forked, and then runs no more.
 
    SPDX-License-Identifier: MIT */
 #include <errno.h>
@@ -123,11 +123,11 @@ static void run(struct inline_pool *pool, sp_future *future)
 /* Run what is counted in `running`. */
 static void run_counted(struct inline_pool *pool, sp_future *future)
 {
-    uint32_t process = sp__process_number;
     run(pool, future);
+    if (sp__executor_is_inherited(&pool->base))
+        return; /* the task has forked */
     sp_lock_acquire(&pool->lock);
-    if (process == sp__process_number) /* else the task has forked, and this is the child, where nothing was counted */
-        pool->running--;
+    pool->running--;
     pool->completed++;
     sp_condition_notify_all(&pool->changed);
     sp_lock_release(&pool->lock);
@@ -136,6 +136,8 @@ static void run_counted(struct inline_pool *pool, sp_future *future)
 /* False: nothing is queued. */
 static bool run_next(struct inline_pool *pool)
 {
+    if (sp__executor_is_inherited(&pool->base))
+        return false; /* what was run before has forked: the rest is the parent's */
     sp_lock_acquire(&pool->lock);
     sp_future *future = take(pool);
     sp_lock_release(&pool->lock);
@@ -172,6 +174,8 @@ static bool drain(struct inline_pool *pool, int64_t deadline)
         }
         sp_lock_release(&pool->lock);
         run_counted(pool, future);
+        if (sp__executor_is_inherited(&pool->base))
+            return true;
         sp_lock_acquire(&pool->lock);
     }
     bool idle = pool->queued == 0 && pool->running == 0;
@@ -239,9 +243,10 @@ static sp_status enqueue(sp_executor *executor, sp_future *future)
     return status;
 }
 
-/* Under the lock, which is given up for it: take the queue away and cancel it. */
+/* Take the queue away and cancel it. */
 static void cancel_queued(struct inline_pool *pool)
 {
+    sp_lock_acquire(&pool->lock);
     sp_future **queue = pool->queue;
     size_t queued = pool->queued;
     pool->queue = NULL;
@@ -252,7 +257,6 @@ static void cancel_queued(struct inline_pool *pool)
         sp_future_release(queue[i]);
     }
     sp__os_free(queue);
-    sp_lock_acquire(&pool->lock);
 }
 
 static sp_status shut_down(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline)
@@ -260,9 +264,9 @@ static sp_status shut_down(sp_executor *executor, bool cancel_futures, bool wait
     struct inline_pool *pool = pool_of(executor);
     sp_lock_acquire(&pool->lock);
     pool->closed = true;
+    sp_lock_release(&pool->lock);
     if (cancel_futures)
         cancel_queued(pool);
-    sp_lock_release(&pool->lock);
     if (!wait) {
         run_rest_if_unheld(pool);
         return SP_OK;
@@ -271,7 +275,8 @@ static sp_status shut_down(sp_executor *executor, bool cancel_futures, bool wait
         return SP_DEADLOCK;
     if (!drain(pool, deadline))
         return SP_TIMEOUT;
-    sp__drainable_remove(&executor->drainable); /* process exit need not ask again */
+    if (!sp__executor_is_inherited(executor))
+        sp__drainable_remove(&executor->drainable); /* process exit need not ask again */
     return SP_OK;
 }
 
@@ -292,10 +297,8 @@ static void destroy(sp_executor *executor)
 {
     struct inline_pool *pool = pool_of(executor);
     sp__word_lock_acquire(&pools_lock);
-    if (sp__list_linked(&pool->link)) { /* not so in the child of a fork */
-        sp__list_remove(&pool->link);
-        sp__sub_relaxed(&sp__driven_executors, 1); /* relaxed: see sp__drive */
-    }
+    sp__list_remove(&pool->link);
+    sp__sub_relaxed(&sp__driven_executors, 1); /* relaxed: see sp__drive */
     sp__word_lock_release(&pools_lock);
     sp__os_free(pool->queue);
     sp__os_free(pool);
@@ -306,15 +309,6 @@ static const struct sp__executor_ops ops = {
 };
 
 /* ---- fork ---- */
-
-static void close_in_child(struct sp__drainable *drainable)
-{
-    struct inline_pool *pool = sp__container_of(drainable, struct inline_pool, base.drainable);
-    pool->lock = (sp_lock){ 0 };
-    pool->changed = (sp_condition){ 0 };
-    pool->closed = true;
-    pool->queued = pool->running = 0; /* never run, and not ours to free: the parent's threads may hold them */
-}
 
 static void before_fork(void) SP__UNCHECKED
 {
@@ -328,8 +322,7 @@ static void after_fork_in_parent(void) SP__UNCHECKED
 
 static void after_fork_in_child(void) SP__UNCHECKED
 {
-    while (sp__list_pop_front(&pools) != NULL)
-        continue;
+    sp__list_init(&pools);
     sp__store_relaxed(&sp__driven_executors, 0); /* relaxed: the child has one thread */
     sp__word_lock_release(&pools_lock);
 }
@@ -353,7 +346,6 @@ sp_executor *sp_inline_pool_new(const sp_inline_pool_options *options)
         return NULL;
     }
     pool->seed = pool->random = options != NULL ? options->seed : 0;
-    pool->base.drainable.after_fork = close_in_child;
     sp__executor_init(&pool->base, &ops);
     sp__word_lock_acquire(&pools_lock);
     sp__list_append(&pools, &pool->link);

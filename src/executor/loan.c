@@ -76,7 +76,7 @@ void sp__pool_give_back(struct sp__owner *owner, struct sp__loan *loan)
 {
     struct sp__pool *pool = sp__container_of(owner, struct sp__pool, base.owner);
     struct sp__worker *worker = sp__worker_self(pool);
-    if (worker == NULL)
+    if (worker == NULL || sp__executor_is_inherited(&pool->base))
         return;
     sp_lock_acquire(&pool->lock);
     pool->lent--;

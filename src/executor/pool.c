@@ -36,7 +36,7 @@ void sp__pool_fail_all(struct sp__pool *pool, sp_status status, const sp_error *
 {
     sp_future *chain = sp__take_all(pool);
     uint64_t count = 0;
-    for (sp_future *next; chain != NULL; chain = next, count++) {
+    for (sp_future *next; chain != NULL && !sp__executor_is_inherited(&pool->base); chain = next, count++) {
         next = chain->next;
         sp__pool_fail(chain, status, cause, message);
     }
@@ -189,7 +189,6 @@ sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options)
     sp__list_init(&pool->all);
     pool->base.owner =
         (struct sp__owner){ .lend = sp__pool_lend, .give_back = sp__pool_give_back, .take_back = sp__pool_take_back };
-    pool->base.drainable.after_fork = sp__pool_after_fork;
     sp__executor_init(&pool->base, &ops);
     return &pool->base;
 }

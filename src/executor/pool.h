@@ -62,7 +62,6 @@ struct sp__worker {
     struct sp__list member;       /* guarded by the pool's lock: in `all` */
     struct sp__pool *pool;        /* set once */
     sp_thread *thread;            /* guarded by the pool's lock: NULL until the starter has stored it */
-    uint32_t process;             /* set once; sp__process_number of the process that it was started in */
     bool has_ended;               /* guarded by the pool's lock */
     bool dismissed;               /* guarded by the pool's lock: woken to end */
     bool searching;               /* its own: counted so in the crew */
@@ -166,6 +165,5 @@ void sp__pool_count(struct sp__pool *pool, uint64_t *ret_submitted, uint64_t *re
 sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline);
 bool sp__pool_wait_idle(sp_executor *executor, int64_t deadline);
 void sp__pool_destroy(sp_executor *executor);
-void sp__pool_after_fork(struct sp__drainable *drainable);
 
 #endif

@@ -37,7 +37,7 @@ static void cancel_queued(struct sp__pool *pool)
 {
     sp_future *chain = sp__take_all(pool);
     uint64_t count = 0;
-    for (sp_future *next; chain != NULL; chain = next, count++) {
+    for (sp_future *next; chain != NULL && !sp__executor_is_inherited(&pool->base); chain = next, count++) {
         next = chain->next;
         (void)sp_future_cancel(chain);
         sp_future_release(chain);
@@ -75,7 +75,7 @@ sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wai
     close_pool(pool);
     if (cancel_futures)
         cancel_queued(pool);
-    if (!wait)
+    if (!wait || sp__executor_is_inherited(executor))
         return SP_OK;
     if (sp__executor_is_own(executor))
         return SP_DEADLOCK;
@@ -139,23 +139,4 @@ void sp__pool_destroy(sp_executor *executor)
     sp__error_free(pool->why_broken);
     sp__os_free(pool->prefix);
     sp__os_free(pool);
-}
-
-void sp__pool_after_fork(struct sp__drainable *drainable)
-{
-    struct sp__pool *pool = sp__container_of(drainable, struct sp__pool, base.drainable);
-    pool->lock = (sp_lock){ 0 };
-    pool->room = pool->quiet = (sp_condition){ 0 };
-    pool->closed = 1;
-    pool->crew = 0;
-    pool->starting = pool->wanted = pool->without_room = pool->for_quiet = pool->parked = pool->told = 0;
-    pool->workers = pool->uncollected = pool->lent = 0;
-    pool->submitted = pool->completed = pool->stood_in = 0;
-    sp__inbox_after_fork(
-        &pool->inbox); /* what is queued never runs, and is not ours to free: the parent's threads hold it */
-    pool->deques = NULL;
-    sp__list_init(&pool->all);
-    sp__list_init(&pool->sleepers);
-    sp__list_init(&pool->ended);
-    sp__list_init(&pool->loans);
 }

@@ -33,7 +33,7 @@ static int64_t note_sleep(void *context, bool for_time_only)
 {
     struct sp__worker *worker = context;
     struct sp__pool *pool = worker->pool;
-    if (for_time_only || worker->lends > 0 || worker->resting)
+    if (for_time_only || worker->lends > 0 || worker->resting || sp__executor_is_inherited(&pool->base))
         return SP__NEVER;
     int64_t now = sp__os_now();
     sp__store_relaxed(&worker->parked_at, now); /* relaxed: published by the addition */

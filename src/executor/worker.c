@@ -16,6 +16,12 @@ static void refuse(struct sp__pool *pool, sp_future *future)
     sp__pool_fail(future, SP_BROKEN_POOL, pool->why_broken, SP__BROKEN_TEXT);
 }
 
+/* Has something that this worker ran forked, and is this the child?  Then the pool is the parent's; so is what lies in it. */
+static bool has_forked(const struct sp__worker *worker)
+{
+    return sp__executor_is_inherited(&worker->pool->base);
+}
+
 static void run_task(struct sp__worker *worker, sp_future *future)
 {
     struct sp__pool *pool = worker->pool;
@@ -80,7 +86,7 @@ static sp_future *next_task(struct sp__worker *worker)
 static void run_tasks(struct sp__worker *worker)
 {
     sp_future *future;
-    while ((future = next_task(worker)) != NULL)
+    while (!has_forked(worker) && (future = next_task(worker)) != NULL)
         run_task(worker, future);
 }
 
@@ -109,6 +115,8 @@ static void initialize(struct sp__worker *worker)
     sp_status status = SP_OK;
     if (pool->initializer != NULL) {
         status = pool->initializer(pool->initializer_arg);
+        if (has_forked(worker))
+            return;
         if (status == SP_OK)
             sp__error_drop_raised();
         else
@@ -144,10 +152,11 @@ static sp_status work(const void *arg, void *result)
     run_tasks(worker);
     self->hooks = NULL;
     self->worker = NULL; /* what the finalizer submits is for others */
-    if (worker->owes_finalizer)
+    if (worker->owes_finalizer && !has_forked(worker))
         pool->finalizer(pool->initializer_arg);
     self->pool = NULL;
-    leave(worker);
+    if (!has_forked(worker))
+        leave(worker);
     return SP_OK;
 }
 
@@ -180,7 +189,6 @@ static struct sp__worker *new_worker(struct sp__pool *pool)
     if (worker == NULL)
         return NULL;
     worker->pool = pool;
-    worker->process = sp__process_number;
     worker->searching = true; /* whoever called it has counted it so */
     sp__starvation_watch(worker);
     sp_lock_acquire(&pool->lock);

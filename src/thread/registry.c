@@ -259,12 +259,6 @@ static void after_fork_in_child(void) SP__UNCHECKED
     sp__list_init(&orphans);
     sp__list_init(&failures);
     sp__timers_after_fork();
-    for (struct sp__list *at = drainables.next, *next; at != &drainables; at = next) {
-        struct sp__drainable *drainable = sp__container_of(at, struct sp__drainable, link);
-        next = at->next;
-        at->next = at->prev = NULL;
-        drainable->after_fork(drainable);
-    }
     sp__list_init(&drainables);
     after_fork_in_parent();
     sp__main_after_fork();

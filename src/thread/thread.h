@@ -92,7 +92,6 @@ struct sp__drainable {
     bool (*retain)(struct sp__drainable *); /* under the registry lock; false: its end has begun */
     bool (*drain)(struct sp__drainable *, int64_t deadline); /* true: nothing is left, and it has removed itself */
     void (*release)(struct sp__drainable *);
-    void (*after_fork)(struct sp__drainable *); /* in the child */
 };
 void sp__drainable_add(struct sp__drainable *drainable);
 void sp__drainable_remove(struct sp__drainable *drainable);

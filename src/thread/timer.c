@@ -218,9 +218,7 @@ static void nothing(struct sp__drainable *drainable)
     (void)drainable;
 }
 
-static struct sp__drainable timers = {
-    .owner = &timers, .retain = has_pending, .drain = drain, .release = nothing, .after_fork = nothing
-};
+static struct sp__drainable timers = { .owner = &timers, .retain = has_pending, .drain = drain, .release = nothing };
 
 void sp__timers_after_fork(void)
 {

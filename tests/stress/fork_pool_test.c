@@ -107,6 +107,103 @@ static void a_task_forks(void **state)
     sp_executor_release(pool);
 }
 
+/* ---- a task that forks and returns ---- */
+
+static int ran_in_child[2]; /* a pipe: what runs in the child writes a byte */
+static pid_t parent, returning;
+
+static sp_status note_process(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    if (getpid() != parent)
+        stress_expect(write(ran_in_child[1], "t", 1) == 1);
+    return SP_OK;
+}
+SP_TASK(note_process, sp_none, sp_none);
+
+static void note_finalizer(void *arg)
+{
+    (void)arg;
+    (void)note_process(NULL, NULL);
+}
+
+static sp_status wait_for_event(sp_event *const *in, sp_none *out)
+{
+    (void)out;
+    sp_event_wait(*in, SP_FOREVER);
+    return SP_OK;
+}
+typedef sp_event *event_pointer;
+SP_TASK(wait_for_event, event_pointer, sp_none);
+
+/* The child has workers, a timer thread and a daemon of its own when the task returns there: none of them keeps it. */
+static void use_threads_of_its_own(void)
+{
+    static sp_event never;
+    sp_executor *own = sp_thread_pool(.max_workers = 2);
+    sp_auto(sp_future) passed = sp_submit(own, pass, 1);
+    stress_expect(sp_result(passed, NULL, SP_FOREVER) == SP_OK);
+    sp_timer *timer = sp_timer_start(0, note_process);
+    stress_expect(sp_timer_join(timer, SP_FOREVER) == SP_OK);
+    sp_timer_release(timer);
+    sp_thread_release(sp_start_with(SP_THREAD(.daemon = true), wait_for_event, &never));
+    stress_expect(write(well[1], "", 1) == 1);
+}
+
+static sp_status fork_and_return(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    for (int i = 0; i < 3; i++)
+        stress_expect(sp_post(pool, note_process) == SP_OK);
+    pid_t child = fork();
+    if (child == 0)
+        use_threads_of_its_own();
+    else
+        returning = child;
+    return SP_OK;
+}
+SP_TASK(fork_and_return, sp_none, sp_none);
+
+/* The task that runs it is waited for by another, on whose stack it runs. */
+static sp_status help_to_fork(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_auto(sp_future) inner = sp_submit(pool, fork_and_return);
+    stress_expect(sp_result(inner, NULL, SP_FOREVER) == SP_OK);
+    return SP_OK;
+}
+SP_TASK(help_to_fork, sp_none, sp_none);
+
+static void returns_in_child(const sp_task *task)
+{
+    char byte;
+    pool = sp_thread_pool(.max_workers = 1, .finalizer = note_finalizer);
+    sp_auto(sp_future) forking = sp_executor_submit(pool, task, "");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(sp_post(pool, note_process), SP_OK);
+    assert_int_equal(sp_result(forking, NULL, SP_FOREVER), SP_OK);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    assert_true(child_is_well(returning, CHILD_LIMIT));
+    assert_int_equal(read(ran_in_child[0], &byte, 1), 1); /* its own timer's task */
+    assert_int_equal(read(ran_in_child[0], &byte, 1), -1);
+    sp_executor_release(pool);
+    stress_assert_nothing_wrong();
+}
+
+static void a_task_forks_and_returns_and_the_child_runs_no_other(void **state)
+{
+    (void)state;
+    if (THREAD_SANITIZER)
+        return;
+    fflush(stdout);
+    parent = getpid();
+    assert_int_equal(pipe2(ran_in_child, O_CLOEXEC | O_NONBLOCK), 0);
+    returns_in_child(&fork_and_return_sp_task);
+    returns_in_child(&help_to_fork_sp_task);
+    close(ran_in_child[0]);
+    close(ran_in_child[1]);
+}
+
 /* ---- a busy pool ---- */
 
 static sp_event busy; /* set while the parent's threads shall work: the child gets the CPUs */
@@ -280,6 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_future_that_ended_and_was_not_told),
         cmocka_unit_test(a_task_forks),
+        cmocka_unit_test(a_task_forks_and_returns_and_the_child_runs_no_other),
         cmocka_unit_test(children_of_a_busy_pool),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
