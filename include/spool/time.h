@@ -22,7 +22,9 @@ SP_API double sp_monotonic(void);
 
 /* How many processors this process may use: the smallest of the environment variable SPOOL_CPU_COUNT, the affinity mask,
    and the quota of the process's own cgroup and its ancestors (versions 1 and 2, rounded up).  What cannot be read does
-   not count.  Never 0.  Reads files: ask once, not in a loop.
+   not count.  Never 0.
+
+   The quota is read once, at the first call; variable and mask at each, which takes less than a microsecond.
    Source: os.process_cpu_count (3.13), sched_getaffinity(2), cgroups(7). */
 SP_API unsigned sp_cpu_count(void);
 

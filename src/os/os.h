@@ -67,9 +67,10 @@ uintptr_t sp__os_stack_bottom(void);
 /* ---- cpu.c, cgroup.c ---- */
 /* CPUs that the affinity mask allows; 0 when it cannot be told. */
 unsigned sp__os_affinity_cpus(void);
-/* CPUs that the cgroup quota of the process allows, rounded up; 0: no quota.  The files are parameters for the tests. */
-unsigned sp__os_cgroup_cpus(const char *cgroup_file, const char *mountinfo_file);
-/* The whole file as one string, to be freed with sp__os_free; NULL when it cannot be read. */
+/* CPUs that the cgroup quota of the process allows, rounded up; 0: no quota.  The files are parameters for the tests.
+   An errno value: there was no memory, or no descriptor, to find out. */
+int sp__os_cgroup_cpus(const char *cgroup_file, const char *mountinfo_file, unsigned *ret_cpus);
+/* The whole file as one string, to be freed with sp__os_free; NULL when it cannot be read (errno). */
 char *sp__os_read_file(const char *path);
 
 /* ---- lifecycle.c ---- */
@@ -87,7 +88,7 @@ void sp__os_yield(void);
 /* Panic when another copy of the library is loaded in this process: locks of one mean nothing to the other. */
 void sp__os_refuse_copies(void);
 
-/* ---- report.c ---- */
+/* ---- report.c; needs little stack, see text.h ---- */
 #define SP__PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
 /* Misuse: one sentence to the panic hook; the default hook prints it and aborts.  With a hook that returns, this returns
    and the caller leaves the misused operation without effect. */

@@ -62,7 +62,9 @@ static unsigned cpus(const char *cgroup, const char *mount_root)
     write_file("cgroup", cgroup);
     snprintf(cgroup_file, sizeof cgroup_file, "%s/cgroup", root);
     snprintf(mountinfo_file, sizeof mountinfo_file, "%s/mountinfo", root);
-    return sp__os_cgroup_cpus(cgroup_file, mountinfo_file);
+    unsigned count = 12345;
+    assert_int_equal(sp__os_cgroup_cpus(cgroup_file, mountinfo_file, &count), 0);
+    return count;
 }
 
 static void quota_of_the_own_cgroup_and_its_ancestors(void **state)
@@ -92,6 +94,50 @@ static void quota_of_version_1(void **state)
     assert_int_equal(cpus("5:cpu,cpuacct:/job\n2:memory:/x\n", "/"), 1);
     assert_int_equal(cpus("5:cpuset:/job\n", "/"), 0);
     assert_int_equal(cpus("5:cpu:/\n", "/"), 0);
+}
+
+/* With a quota of one CPU a pool of the default size is much smaller: so want of memory is not taken for "none". */
+static void a_quota_that_cannot_be_read_now_is_an_error(void **state)
+{
+    (void)state;
+    char cgroup_file[256], mountinfo_file[256];
+    write_file("v2/cpu.max", "max 100000\n");
+    write_file("v2/a/cpu.max", "300000 100000\n");
+    assert_int_equal(cpus("0::/a\n", "/"), 3);
+    snprintf(cgroup_file, sizeof cgroup_file, "%s/cgroup", root);
+    snprintf(mountinfo_file, sizeof mountinfo_file, "%s/mountinfo", root);
+    unsigned count = 77;
+    uint64_t call = 1, failed;
+    do {
+        sp__fault_arm(call++, false);
+        int error = sp__os_cgroup_cpus(cgroup_file, mountinfo_file, &count);
+        failed = sp__fault_disarm();
+        assert_true(failed > 0 ? error != 0 && count == 77 : error == 0 && count == 3);
+    } while (failed > 0);
+    assert_int_equal(sp__os_cgroup_cpus("/nowhere/cgroup", mountinfo_file, &count), 0);
+    assert_int_equal(count, 0);
+}
+
+static void a_file_longer_than_a_page_is_read_whole(void **state)
+{
+    (void)state;
+    static char text[20000];
+    size_t length = 0;
+    while (length < 15000)
+        length += (size_t)snprintf(text + length, sizeof text - length, "7:cpuset,cpux:/not/this\n");
+    snprintf(text + length, sizeof text - length, "0::/a\n");
+    write_file("v2/a/cpu.max", "700000 100000\n");
+    assert_int_equal(cpus(text, "/"), 7);
+}
+
+static void the_quota_is_read_once(void **state)
+{
+    (void)state;
+    unsigned count = sp_cpu_count();
+    sp__fault_arm(UINT64_MAX, false);
+    assert_int_equal(sp_cpu_count(), count);
+    assert_int_equal(sp__fault_calls(), 1); /* the affinity mask */
+    sp__fault_disarm();
 }
 
 static void cpu_count_is_the_smallest_and_never_0(void **state)
@@ -216,7 +262,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(quota_of_the_own_cgroup_and_its_ancestors, begin, end),
         cmocka_unit_test_setup_teardown(quota_of_version_1, begin, end),
+        cmocka_unit_test_setup_teardown(a_quota_that_cannot_be_read_now_is_an_error, begin, end),
+        cmocka_unit_test_setup_teardown(a_file_longer_than_a_page_is_read_whole, begin, end),
         cmocka_unit_test(cpu_count_is_the_smallest_and_never_0),
+        cmocka_unit_test(the_quota_is_read_once),
         cmocka_unit_test(stack_size_is_what_was_asked_for),
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
         cmocka_unit_test(a_stack_overflow_meets_the_guard_page),
