@@ -26,7 +26,7 @@ typedef struct SP_KEYWORDS_ sp_thread_pool_options {
     void (*finalizer)(void *arg);        /* run by each worker that was initialized, at its end */
     double idle_seconds;                 /* an idle worker ends after so long; 0: it stays */
     size_t max_pending;                  /* submits from outside block while so many of them are queued; 0: no bound */
-    size_t stack_size;                   /* of workers, bytes; 0: the system's default */
+    size_t stack_size;                   /* of workers, as in sp_thread_options; 0: the system's default */
     sp_gil *gil;                         /* must be NULL for now */
 } sp_thread_pool_options;
 

@@ -18,7 +18,8 @@ typedef struct SP_KEYWORDS_ sp_thread_options {
     size_t struct_size;
     const char *name;  /* copied; NULL: "Thread-N (task)" */
     bool daemon;       /* process exit does not wait for it */
-    size_t stack_size; /* bytes, rounded up to the page and the system's minimum; 0: the system's default */
+    size_t stack_size; /* bytes, rounded up to the page and the system's minimum, which is enough for every call of the
+                          library; thread-local variables of the program come on top.  0: the system's default */
 } sp_thread_options;
 
 /* Start a thread that runs the task: threading.Thread(target=...).start().  In C: sp_start(), sp_start_with().

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "os/os.h"
+#include "os/text.h"
 #include "sync/condition.h"
 
 enum { MOST_WORKERS = 1 << 18 }; /* with loans, starts and ends less than the counts of the crew hold */
@@ -19,11 +20,14 @@ static uint64_t last_pool; /* atomic, relaxed: numbers of unnamed pools */
 /* Why the pool does not run the task: the message, and what `cause` says, if there is one. */
 static sp_error *why_not(const sp_task *task, sp_status status, const sp_error *cause, const char *message)
 {
-    char text[512];
+    struct sp__text text;
     if (cause == NULL)
         return sp__error_new(status, task->name, task->file != NULL ? task->file : "?", 0, message);
-    snprintf(text, sizeof text, "%s: %s", message, cause->message);
-    return sp__error_new(status, task->name, cause->file, cause->line, text);
+    sp__text_init(&text);
+    sp__text_add(&text, "%s: %s", message, cause->message);
+    sp_error *error = sp__error_new(status, task->name, cause->file, cause->line, text.bytes);
+    sp__text_free(&text);
+    return error;
 }
 
 void sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message)

@@ -5,14 +5,15 @@
    runs.
 
    SPDX-License-Identifier: MIT */
-#include <stdio.h>
+#include <inttypes.h>
 
 #include "executor/pool.h"
 #include "os/os.h"
+#include "os/text.h"
 
 #define TOO_LONG INT64_C(1000000000)
 
-enum { LONGEST_REPORT = 1024 };
+enum { ENOUGH = 1000 }; /* bytes of a report: no more workers are named */
 
 /* ---- what a worker notes ---- */
 
@@ -67,21 +68,8 @@ void sp__starvation_watch(struct sp__worker *worker)
 
 /* ---- the report ---- */
 
-struct text {
-    char bytes[LONGEST_REPORT];
-    size_t length;
-};
-
-static void say(struct text *text, const char *format, const char *a, const char *b)
-{
-    size_t room = sizeof text->bytes - text->length;
-    int length = snprintf(text->bytes + text->length, room, format, a, b);
-    if (length > 0)
-        text->length += (size_t)length < room ? (size_t)length : room - 1;
-}
-
 /* Under the lock: all who hold a permit have slept for a second, and are named.  False: some have not. */
-static bool name_sleepers(struct sp__pool *pool, struct text *text)
+static bool name_sleepers(struct sp__pool *pool, struct sp__text *text)
 {
     int64_t since = sp__os_now() - TOO_LONG;
     uint64_t count = 0;
@@ -93,35 +81,38 @@ static bool name_sleepers(struct sp__pool *pool, struct text *text)
         if (parked_at > since)
             return false;
         /* relaxed: as above */
-        say(text, "%s in worker %s waits; ", sp__load_relaxed(&worker->doing), worker->name);
+        if (text->length < ENOUGH)
+            sp__text_add(text, "%s in worker %s waits; ", sp__load_relaxed(&worker->doing), worker->name);
         count++;
     }
     return count > 0 && count >= sp__crew_awake(sp__crew_look(&pool->crew));
 }
 
 /* What waits in the queues. */
-static void name_queued(struct sp__pool *pool, struct text *text)
+static void name_queued(struct sp__pool *pool, struct sp__text *text)
 {
-    char first[96], count[32];
-    snprintf(count, sizeof count, "%llu", (unsigned long long)sp__count_tasks(pool));
+    char first[96];
+    uint64_t count = sp__count_tasks(pool);
     if (sp__inbox_name_first(&pool->inbox, first, sizeof first))
-        say(text, "%s tasks are queued, the first is %s", count, first);
+        sp__text_add(text, "%" PRIu64 " tasks are queued, the first is %s", count, first);
     else
-        say(text, "%s tasks that these submitted are queued%s", count, "");
+        sp__text_add(text, "%" PRIu64 " tasks that these submitted are queued", count);
 }
 
 void sp__check_starvation(struct sp__pool *pool)
 {
-    struct text text = { .length = 0 };
-    say(&text, "pool %s makes no progress: %s", pool->prefix, "");
+    struct sp__text text;
+    sp__text_init(&text);
+    sp__text_add(&text, "pool %s makes no progress: ", pool->prefix);
     sp_lock_acquire(&pool->lock);
     /* relaxed: changes to 1 under the lock */
     bool starves = sp__load_relaxed(&pool->told) == 0 && name_sleepers(pool, &text);
     if (starves)
         sp__store_relaxed(&pool->told, 1); /* relaxed: as above */
     sp_lock_release(&pool->lock);
-    if (!starves)
-        return;
-    name_queued(pool, &text);
-    sp__starvation(text.bytes);
+    if (starves) {
+        name_queued(pool, &text);
+        sp__starvation(text.bytes);
+    }
+    sp__text_free(&text);
 }

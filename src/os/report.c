@@ -5,9 +5,7 @@
 
    SPDX-License-Identifier: MIT */
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <spool.h>
@@ -15,8 +13,7 @@
 #include "base/atomic.h"
 #include "os/lifecycle.h"
 #include "os/os.h"
-
-enum { LONGEST_LINE = 4200 }; /* bytes; a cycle of waits takes about a hundred for each member */
+#include "os/text.h"
 
 struct text_hook {
     void (*fn)(const char *text, void *context); /* guarded by hooks_word; NULL: the default */
@@ -97,65 +94,58 @@ static void write_stderr(const char *text, size_t size)
     }
 }
 
-static void complain(const char *format, va_list arguments)
-{
-    char line[LONGEST_LINE];
-    int length = vsnprintf(line, sizeof line - 1, format, arguments);
-    if (length < 0)
-        return;
-    size_t size = (size_t)length < sizeof line - 1 ? (size_t)length : sizeof line - 2;
-    line[size++] = '\n';
-    write_stderr(line, size);
-}
-
 void sp__os_complain(const char *format, ...)
 {
+    struct sp__text line;
     va_list arguments;
+    sp__text_init(&line);
     va_start(arguments, format);
-    complain(format, arguments);
+    sp__text_add_list(&line, format, arguments);
     va_end(arguments);
+    line.bytes[line.length] = '\n'; /* in place of the zero: so there is room for it in any case */
+    write_stderr(line.bytes, line.length + 1);
+    sp__text_free(&line);
+}
+
+/* The text to the hook; without one, to standard error.  True: there was a hook. */
+static bool tell(const struct text_hook *from, const char *what, const char *text)
+{
+    struct text_hook hook = get_text_hook(from);
+    if (hook.fn != NULL)
+        hook.fn(text, hook.context);
+    else
+        sp__os_complain("spool: %s%s", what, text);
+    return hook.fn != NULL;
 }
 
 void sp__panic(const char *format, ...)
 {
-    char sentence[512];
+    struct sp__text sentence;
     va_list arguments;
+    sp__text_init(&sentence);
     va_start(arguments, format);
-    vsnprintf(sentence, sizeof sentence, format, arguments);
+    sp__text_add_list(&sentence, format, arguments);
     va_end(arguments);
-
-    struct text_hook hook = get_text_hook(&panic_hook);
-    if (hook.fn != NULL) {
-        hook.fn(sentence, hook.context);
-        return;
-    }
-    sp__os_complain("spool: %s", sentence);
-    abort();
+    if (!tell(&panic_hook, "", sentence.bytes))
+        abort();
+    sp__text_free(&sentence);
 }
 
 void sp__deadlock(const char *format, ...)
 {
-    char report[LONGEST_LINE - 64];
+    struct sp__text report;
     va_list arguments;
+    sp__text_init(&report);
     va_start(arguments, format);
-    vsnprintf(report, sizeof report, format, arguments);
+    sp__text_add_list(&report, format, arguments);
     va_end(arguments);
-
-    struct text_hook hook = get_text_hook(&deadlock_hook);
-    if (hook.fn != NULL)
-        hook.fn(report, hook.context);
-    else
-        sp__os_complain("spool: deadlock: %s", report);
+    (void)tell(&deadlock_hook, "deadlock: ", report.bytes);
     abort();
 }
 
 void sp__starvation(const char *report)
 {
-    struct text_hook hook = get_text_hook(&starvation_hook);
-    if (hook.fn != NULL)
-        hook.fn(report, hook.context);
-    else
-        sp__os_complain("spool: starvation: %s", report);
+    (void)tell(&starvation_hook, "starvation: ", report);
 }
 
 void sp__unseen_error(const sp_error *error)

@@ -4,11 +4,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <link.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "os/fault.h"
 #include "os/os.h"
 
@@ -21,11 +23,36 @@ static void *enter(void *argument)
     return NULL;
 }
 
+static int add_thread_locals(struct dl_phdr_info *object, size_t size, void *context)
+{
+    size_t *sum = context;
+    (void)size;
+    for (int i = 0; i < object->dlpi_phnum; i++)
+        if (object->dlpi_phdr[i].p_type == PT_TLS)
+            *sum += object->dlpi_phdr[i].p_memsz + object->dlpi_phdr[i].p_align;
+    return 0;
+}
+
+/* Bytes of the thread-local variables of all objects that the program began with: the C library takes them from the stack. */
+static size_t thread_locals_size(void)
+{
+    static size_t known;                    /* atomic: 0 is not known yet; 1 is added, so that it never is */
+    size_t size = sp__load_relaxed(&known); /* relaxed: nothing but the number is published */
+    if (size == 0) {
+        size = 1;
+        dl_iterate_phdr(add_thread_locals, &size);
+        sp__store_relaxed(&known, size); /* relaxed: as above */
+    }
+    return size;
+}
+
+/* The caller has this much, whatever other thread-local variables there are. */
 static size_t usable_stack_size(size_t wanted)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), minimum = (size_t)sysconf(_SC_THREAD_STACK_MIN);
     if (wanted < minimum)
         wanted = minimum;
+    wanted = wanted > SIZE_MAX - thread_locals_size() ? SIZE_MAX : wanted + thread_locals_size();
     return wanted > SIZE_MAX - page ? SIZE_MAX / page * page : (wanted + page - 1) / page * page;
 }
 

@@ -7,16 +7,13 @@
 #include "park/wait_graph.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "os/os.h"
+#include "os/text.h"
 #include "park/word_lock.h"
 
 enum {
     RUNNER_BUCKETS = 256,
-    LONGEST_REPORT = 4000, /* bytes */
     MOST_KEPT = 64,
     STEPS = 1024 /* longer chains are not followed: they are no deadlock that anybody could read */
 };
@@ -124,39 +121,23 @@ static enum end follow(const struct sp__edge *first, unsigned *ret_length, uint6
     return MOVES; /* a cycle of others, who were told, or too long a chain */
 }
 
-struct text {
-    char bytes[LONGEST_REPORT];
-    size_t length;
-};
-
-static void say(struct text *text, const char *format, ...) SP__PRINTF(2, 3);
-static void say(struct text *text, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(text->bytes + text->length, sizeof text->bytes - text->length, format, arguments);
-    va_end(arguments);
-    if (length > 0)
-        text->length += (size_t)length;
-    if (text->length >= sizeof text->bytes)
-        text->length = sizeof text->bytes - 1;
-}
-
-static void describe(struct text *text, const struct sp__edge *first, unsigned length, enum end end) SP__REQUIRES(lock)
+static void describe(struct sp__text *text, const struct sp__edge *first, unsigned length, enum end end)
+    SP__REQUIRES(lock)
 {
     const struct sp__edge *at = first;
     if (end == CYCLE)
-        say(text, "a cycle of %u: ", length);
+        sp__text_add(text, "a cycle of %u: ", length);
     for (unsigned i = 0; i < length && at != NULL; i++) {
         uint64_t owner = at->owner(at->object);
         const struct sp__edge *next = i + 1 < length ? edge_of(owner) : first;
         bool gone = end == GONE && i + 1 == length;
-        say(text, "%s%s (id %" PRIu64 ") %s at %p, ", i > 0 ? "; " : "", sp__runner_name(at->waiter), at->waiter->id,
-            at->does, at->object);
+        sp__text_add(text, "%s%s (id %" PRIu64 ") %s at %p, ", i > 0 ? "; " : "", sp__runner_name(at->waiter),
+                     at->waiter->id, at->does, at->object);
         if (gone)
-            say(text, "held by id %" PRIu64 ", which has ended", owner);
+            sp__text_add(text, "held by id %" PRIu64 ", which has ended", owner);
         else
-            say(text, "held by %s (id %" PRIu64 ")", next != NULL ? sp__runner_name(next->waiter) : "?", owner);
+            sp__text_add(text, "held by %s (id %" PRIu64 ")", next != NULL ? sp__runner_name(next->waiter) : "?",
+                         owner);
         at = next;
     }
 }
@@ -171,12 +152,12 @@ static const struct sp__edge *edge_to(uint64_t id) SP__REQUIRES(lock)
     return NULL;
 }
 
-/* Out of line: the text is a page of stack, which those who have nothing to report shall not touch. */
+/* Out of line: those who have nothing to report need not have room for the text. */
 _Noreturn __attribute__((noinline)) static void report(const struct sp__edge *first, unsigned length, enum end end)
     SP__RELEASES(lock)
 {
-    struct text text;
-    text.length = 0;
+    struct sp__text text;
+    sp__text_init(&text);
     describe(&text, first, length, end);
     sp__word_lock_release(&lock);
     sp__deadlock("%s", text.bytes);

@@ -17,7 +17,7 @@ bool sp__task_same(const sp_task *a, const sp_task *b)
 
 void sp__task_drop_foreign_arg(const sp_task *task, const void *arg)
 {
-    enum { ON_STACK = 4096 };
+    enum { ON_STACK = 768 };
     if (task->drop_arg == NULL)
         return;
     _Alignas(max_align_t) unsigned char on_stack[ON_STACK];
