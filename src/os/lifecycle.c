@@ -30,12 +30,13 @@ _Noreturn void sp__os_exit(void)
 #pragma weak sp__fork_watches
 #pragma weak sp__fork_depots
 #pragma weak sp__fork_task
+#pragma weak sp__fork_sync
 #pragma weak sp__fork_park
 #pragma weak sp__fork_hooks
 
 static const struct sp__fork_handler *const rooms[] = { &sp__fork_thread, &sp__fork_executor, &sp__fork_watches,
-                                                        &sp__fork_depots, &sp__fork_task,     &sp__fork_park,
-                                                        &sp__fork_hooks };
+                                                        &sp__fork_depots, &sp__fork_task,     &sp__fork_sync,
+                                                        &sp__fork_park,   &sp__fork_hooks };
 enum { ROOMS = sizeof rooms / sizeof rooms[0] };
 
 static void before_fork(void)

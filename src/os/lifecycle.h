@@ -32,6 +32,7 @@ extern const struct sp__fork_handler sp__fork_executor; /* inline pools */
 extern const struct sp__fork_handler sp__fork_watches;  /* who is told of the end of a future */
 extern const struct sp__fork_handler sp__fork_depots;   /* memory of futures */
 extern const struct sp__fork_handler sp__fork_task;     /* errors that nobody has looked at */
+extern const struct sp__fork_handler sp__fork_sync;     /* heirs of locks */
 extern const struct sp__fork_handler sp__fork_park;     /* runners, the graph of waits, sleepers */
 extern const struct sp__fork_handler sp__fork_hooks;    /* panic, deadlock, starvation, unseen errors */
 

@@ -24,19 +24,19 @@ _Static_assert(sizeof(sp_barrier) == 32 && sizeof(sp_barrier) <= 64, "programs a
 
 static uint64_t load(const sp_barrier *barrier)
 {
-    /* relaxed: it changes under the bucket lock, which orders the rounds */
-    return sp__load_relaxed(&barrier->sp_word_);
+    /* acquire: pairs with the release in store, for those who ask without the bucket lock: see was_broken_by_fork */
+    return sp__load_acquire(&barrier->sp_word_);
 }
 
 static void store(sp_barrier *barrier, uint64_t word)
 {
-    sp__store_relaxed(&barrier->sp_word_, word); /* relaxed: under the bucket lock */
+    sp__store_release(&barrier->sp_word_, word); /* release: pairs with the acquire in load */
 }
 
 /* In the child of a fork those who had arrived do not exist. */
 static bool was_broken_by_fork(const sp_barrier *barrier, uint64_t word)
 {
-    /* relaxed: stored under the bucket lock, by those who arrive */
+    /* relaxed: stored before the word, by those who arrive, and the word was acquired */
     return (word & (ARRIVED | ACTING)) != 0 && sp__load_relaxed(&barrier->sp_process_) != sp__process_number;
 }
 
@@ -75,6 +75,8 @@ static size_t end_round(void *context)
         last->passes = false;
         return 0;
     }
+    if ((word & ARRIVED) != 0 && was_broken_by_fork(last->barrier, word))
+        last->passes = false; /* the action has forked, and this is the child, where the others are not */
     store(last->barrier, last->passes ? last->round + ONE_ROUND : last->round | BROKEN);
     return SIZE_MAX;
 }
@@ -117,9 +119,9 @@ static bool arrive(void *context)
     } else {
         self->index = (unsigned)(word & ARRIVED);
         self->is = self->index + 1 >= barrier->sp_parties_ ? IS_LAST : SLEEPS;
-        store(barrier, self->is == IS_LAST ? word | ACTING : word + 1);
-        /* relaxed: under the bucket lock */
+        /* relaxed: published by the word */
         sp__store_relaxed(&barrier->sp_process_, sp__process_number);
+        store(barrier, self->is == IS_LAST ? word | ACTING : word + 1);
     }
     return self->is == SLEEPS;
 }

@@ -4,7 +4,9 @@
 #include "sync/lock_word.h"
 
 #include <inttypes.h>
+#include <string.h>
 
+#include "os/lifecycle.h"
 #include "park/spin.h"
 #include "park/wait_graph.h"
 
@@ -21,8 +23,16 @@ struct sp__lock_env {
     int64_t since;        /* of the first sleep; 0: none yet */
     int64_t reserved;     /* since when we see the lock free for an heir; 0: we do not */
     struct sp__spin spin; /* of this wait */
+    uint32_t
+        counted_in; /* sp__process_number + 1 of the process in which it is counted in `heir_counts`; 0: it is not */
     struct sp__edge edge; /* published with the first sleep of a wait without a limit */
 };
+
+enum { HEIR_COUNTS = 256 };
+
+/* How many wait, each for a lock with this hash, and may be its heir; atomic.  Asked in the child of a fork only: there a lock
+   may be kept for an heir that does not exist. */
+static uint32_t heir_counts[HEIR_COUNTS];
 
 #include "sync/lock_protocol.h"
 
@@ -43,9 +53,21 @@ static bool sp__lock_yield(struct sp__lock_env *env)
     return now - env->reserved < PATIENCE;
 }
 
+static uint32_t *heirs_of(const void *word)
+{
+    uint64_t mixed = (uint64_t)(uintptr_t)word * UINT64_C(0x9E3779B97F4A7C15);
+    return &heir_counts[mixed >> 56];
+}
+_Static_assert(HEIR_COUNTS == 1 << (64 - 56), "heirs_of takes as many bits as there are counts");
+
 static bool sp__lock_starves(struct sp__lock_env *env)
 {
-    return env->since != 0 && sp__os_now() - env->since >= STARVING;
+    if (env->since == 0 || sp__os_now() - env->since < STARVING)
+        return false;
+    if (env->counted_in == 0)
+        sp__add_relaxed(heirs_of(env->edge.object), 1); /* relaxed: see forget_lost_heir */
+    env->counted_in = sp__process_number + 1;
+    return true;
 }
 
 static bool sp__lock_is_late(struct sp__lock_env *env)
@@ -129,6 +151,25 @@ static void sp__lock_wake_heirs(uint64_t *word)
         &(struct sp__wake){ .address = word, .kind = SP__LOCK_HEIR, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
 }
 
+/* In the child of a fork: the heir that the lock is kept for may be a thread of the parent, and would keep out for ever those
+   who do not wait.  An heir of this process that is not counted yet as far as we see is woken, and asks again. */
+static void forget_lost_heir(uint64_t *word)
+{
+    uint64_t seen = sp__load_relaxed(word); /* relaxed: the CAS decides */
+    if (!(seen & SP__LOCK_HANDOFF) || sp__load_relaxed(heirs_of(word)) != 0)
+        return;
+    if (sp__cas_relaxed(word, &seen, seen & ~SP__LOCK_HANDOFF)) /* relaxed: marks publish nothing */
+        sp__lock_wake_heirs(word);
+}
+
+/* The child begins with no heirs. */
+static void forget_heirs(void)
+{
+    memset(heir_counts, 0, sizeof heir_counts);
+}
+
+const struct sp__fork_handler sp__fork_sync = { .in_child = forget_heirs };
+
 static uint64_t owner_of(const void *word)
 {
     return sp__lock_word_owner(word);
@@ -155,9 +196,13 @@ bool sp__lock_word_acquire_slow(uint64_t *word, uint64_t id, int64_t deadline, c
     if (deadline == SP__NEVER && sp__runner_on_stack(sp__lock_word_owner(word)))
         sp__deadlock("%s (id %" PRIu64 ") %s at %p, which it holds itself", sp__runner_name(sp__self()), id, waits,
                      (void *)word);
+    if (sp__process_number != 0)
+        forget_lost_heir(word);
     struct sp__contender self = { .word = word, .id = id };
     struct sp__lock_env env = { .deadline = deadline, .edge = { .does = waits, .object = word, .owner = owner_of } };
     bool acquired = sp__lock_contend(&self, &env);
+    if (env.counted_in == sp__process_number + 1)
+        sp__sub_relaxed(heirs_of(word), 1); /* relaxed: as above */
     if (env.since != 0 && deadline == SP__NEVER)
         sp__edge_withdraw(&env.edge);
     else if (env.since == 0 && acquired)

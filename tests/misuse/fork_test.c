@@ -236,6 +236,106 @@ static void threads(void)
     must(said_in_child);
 }
 
+/* ---- marks in a lock that were for threads of the parent ---- */
+
+#define PARKED (UINT64_C(1) << 63)
+#define HANDOFF (UINT64_C(1) << 62)
+#define OWES (UINT64_C(1) << 61)
+
+/* Free, or held by the forking thread, with each set of marks. */
+static sp_lock marked[8], held[8];
+static sp_rlock rmarked[8], rheld[8];
+
+static uint64_t marks_of(uint64_t i)
+{
+    return ((i & 1) != 0 ? PARKED : 0) | ((i & 2) != 0 ? HANDOFF : 0) | ((i & 4) != 0 ? OWES : 0);
+}
+
+static void must_be_had(sp_lock *free_lock, sp_rlock *free_rlock)
+{
+    must(!sp_lock_locked(free_lock) && !sp_rlock_locked(free_rlock));
+    must(sp_lock_acquire_timeout(free_lock, SP_NOWAIT) && sp_rlock_acquire_timeout(free_rlock, SP_NOWAIT));
+    must(!sp_lock_acquire_timeout(free_lock, SP_NOWAIT) && sp_rlock_acquire_timeout(free_rlock, SP_NOWAIT));
+    sp_rlock_release(free_rlock);
+    sp_rlock_release(free_rlock);
+    sp_lock_release(free_lock);
+    sp_lock_acquire(free_lock);
+    sp_rlock_acquire(free_rlock);
+    sp_rlock_release(free_rlock);
+    sp_lock_release(free_lock);
+}
+
+static void marks_in_child(void)
+{
+    for (int i = 0; i < 8; i++) {
+        if (i < 4) /* OWES is the owner's: a free lock has it not */
+            must_be_had(&marked[i], &rmarked[i]);
+        sp_lock_release(&held[i]);
+        sp_rlock_release(&rheld[i]);
+        must_be_had(&held[i], &rheld[i]);
+    }
+}
+
+static void lock_marks(void)
+{
+    for (uint64_t i = 0; i < 8; i++) {
+        sp_lock_acquire(&held[i]);
+        sp_rlock_acquire(&rheld[i]);
+        held[i].sp_word_ |= marks_of(i);
+        rheld[i].sp_word_ |= marks_of(i);
+        marked[i].sp_word_ = rmarked[i].sp_word_ = marks_of(i);
+    }
+    forked(marks_in_child);
+}
+
+/* ---- the action of a barrier forks ---- */
+
+static sp_barrier acting, alone;
+
+static void end_of_round_in_child(void)
+{
+    must(sp_barrier_wait(&alone, NULL, SP_FOREVER) == SP_OK);
+}
+
+static bool fork_in_action(void *context)
+{
+    int status = -1;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child != 0)
+        must(waitpid(child, &status, 0) == child && status == 0);
+    *(bool *)context = child == 0;
+    return true;
+}
+
+static void *arrive(void *arg)
+{
+    must(sp_barrier_wait(&acting, NULL, SP_FOREVER) == SP_OK);
+    return arg;
+}
+
+static void barrier_action(void)
+{
+    bool is_child = false;
+    pthread_t other;
+    acting = (sp_barrier)SP_BARRIER_ACTION(2, fork_in_action, &is_child);
+    alone = (sp_barrier)SP_BARRIER_ACTION(1, fork_in_action, &is_child);
+    must(pthread_create(&other, NULL, arrive, NULL) == 0);
+    while (sp_barrier_n_waiting(&acting) != 1)
+        sched_yield();
+    sp_status passed = sp_barrier_wait(&acting, NULL, SP_FOREVER);
+    if (is_child) {
+        must(passed == SP_BROKEN_BARRIER && sp_barrier_broken(&acting));
+        sp_barrier_reset(&acting);
+        must(!sp_barrier_broken(&acting) && sp_barrier_n_waiting(&acting) == 0);
+        _exit(0);
+    }
+    must(passed == SP_OK && !sp_barrier_broken(&acting) && pthread_join(other, NULL) == 0);
+    end_of_round_in_child(); /* in both processes: nobody else had arrived */
+    if (is_child)
+        _exit(0);
+}
+
 /* ---- queue: shut down ---- */
 
 static void queue_in_child(void)
@@ -311,8 +411,9 @@ static void handles(void)
 /* ---- the tests ---- */
 
 static const struct child_case cases[] = {
-    { "own locks", own_locks }, { "values", values }, { "waiters", waiters }, { "main", main_thread },
-    { "threads", threads },     { "queues", queues }, { "handles", handles },
+    { "own locks", own_locks }, { "values", values },         { "waiters", waiters },
+    { "marks", lock_marks },    { "action", barrier_action }, { "main", main_thread },
+    { "threads", threads },     { "queues", queues },         { "handles", handles },
 };
 
 static void passes(const char *name)
@@ -350,6 +451,18 @@ static void the_forking_thread_is_the_main_thread_with_its_own_number(void **sta
     passes("main");
 }
 
+static void a_free_lock_is_to_be_had_whatever_marks_it_has(void **state)
+{
+    (void)state;
+    passes("marks");
+}
+
+static void a_barrier_whose_action_forks_is_broken_for_the_last_one_too(void **state)
+{
+    (void)state;
+    passes("action");
+}
+
 static void threads_are_not_waited_for_and_results_are_kept(void **state)
 {
     (void)state;
@@ -378,6 +491,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(events_semaphores_and_once_are_as_they_were),
         cmocka_unit_test(conditions_have_no_waiters_and_barriers_that_had_are_broken),
         cmocka_unit_test(the_forking_thread_is_the_main_thread_with_its_own_number),
+        cmocka_unit_test(a_free_lock_is_to_be_had_whatever_marks_it_has),
+        cmocka_unit_test(a_barrier_whose_action_forks_is_broken_for_the_last_one_too),
         cmocka_unit_test(threads_are_not_waited_for_and_results_are_kept),
         cmocka_unit_test(queues_are_shut_down),
         cmocka_unit_test(handles_made_before_are_closed_and_new_ones_work),
