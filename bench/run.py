@@ -6,6 +6,7 @@ SPDX-License-Identifier: MIT
 """
 
 import argparse
+import contextlib
 import itertools
 import math
 import os
@@ -16,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 TIME_LIMIT = 120  # seconds for one run of one contestant
@@ -60,7 +61,7 @@ class Goal:
     figure: float = None
     times: float = 1  # so many times as good as the peer
     kinds: tuple = (SLEEPS, SPINS)
-    peer: str = ""  # only this one
+    peers: tuple = ()  # only these, of whatever kind; none of them is judged itself
     key: str = "value"  # of what is printed; of all others than this, less is better
     target: float = None  # the ratio at which it counts as met, instead of the row's; 0: shown, not judged
 
@@ -80,6 +81,7 @@ class Row:
     waits: bool = False  # system calls are of interest
     goals: tuple = (Goal(),)
     quick_extra: int = None  # instead of extra, with the count of --quick
+    busy: int = 0  # processes that want a processor all the time, beside each run
 
 
 def ours(program, name="spool", **more):
@@ -250,6 +252,22 @@ def queue_row(name, mode, pairs, contestants):
                contestants, True)
 
 
+def beside_busy(row, number, count, peer):
+    """The row while that many processes want the processors: what spinning costs then, against ours without it and a peer
+    that never spins."""
+    names = ("spool", "spool, SPOOL_SPIN=0", peer)
+    contestants = [one for one in row.contestants if one.name in names]
+    if len(contestants) < len(names):
+        contestants.append(no_spin("queue"))
+    return replace(row, name=f"{row.name}-busy-{number}", title=f"{row.title}, beside {number} busy", target=BUSY,
+                   count=count, contestants=[replace(one, times=1) for one in contestants], waits=False,
+                   goals=(Goal(peers=names[1:]),), busy=number)
+
+
+LATENCY = Row("P2", "submit a task, take its result", "us/trip", False, 0.9, "latency", 100_000, 2_000, 0, ONE_TASK, True,
+              (Goal(0.79), SHOWN))
+BUSY = 1 / 1.2  # at most 1.2 times what it costs without spinning
+
 ROWS = [
     lock_row("L1", "lock, uncontended", "uncontended", LOCKS),
     contended_row(2),
@@ -267,10 +285,9 @@ ROWS = [
         POOLS, True, (Goal(8), Goal(times=3), Goal(times=1.2, kinds=(NO_HANDLE,)), BYTES)),
     Row("P1-memory", "peak memory for each of a million queued tasks", "bytes", False, 1, "pending", TASKS, 20_000, 0,
         HANDLES, goals=(Goal(BYTES.figure), SHOWN)),
-    Row("P2", "submit a task, take its result", "us/trip", False, 0.9, "latency", 100_000, 2_000, 0, ONE_TASK, True,
-        (Goal(0.79), SHOWN)),
+    LATENCY,
     Row("P2-idle", "the same after an idle second", "us/trip", False, 0.9, "after_idle", 3, 200, 1000, AFTER_IDLE, True,
-        (Goal(peer="rayon spawn, bounded(1) each"), Goal(peer="rayon install")), 10),
+        (Goal(peers=("rayon spawn, bounded(1) each",)), Goal(peers=("rayon install",))), 10),
     Row("P3", "fork and join, fib(32)", "ms", False, 0.97, "fork", 32, 16, 0, FORKS, True, (Goal(100), SHOWN)),
     Row("P4a", "map over ten million doubles", "ms", False, 0.97, "chunks", 10_000_000, 100_000, 0, MAPS,
         goals=(Goal(times=0.98),)),
@@ -280,6 +297,9 @@ ROWS = [
         [ours("completed"), cpython(times=0.02)], True, (Goal(3), SHOWN)),
     Row("idle", "processor time of an idle pool in 10 s", "us", False, 1, "idle", 10_000, 500, 0, [ours("pool")], True,
         (Goal(0), Goal(0, key="calls"))),
+    *(beside_busy(LATENCY, number, 30_000, "pthread pool and futures") for number in (1, 2, 4)),
+    *(beside_busy(pingpong_row("semaphore", SEMAPHORES), number, TRIPS, "pthread sem_t") for number in (1, 2, 4)),
+    *(beside_busy(queue_row("Q1", "bounded", 1, BOUNDED), number, ITEMS, "pthread mutex+2cond ring") for number in (1, 2, 4)),
 ]
 
 
@@ -352,13 +372,26 @@ def stolen():
         return int(stat.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
 
 
+@contextlib.contextmanager
+def busy_processes(number):
+    """Processes that want a processor until the block ends."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def measure(row, options):
     """Runs by contestant: a round for warming up, then rounds that begin with another contestant each time."""
     runs = {contestant.name: [] for contestant in row.contestants}
     for number in range(options.rounds + 1):
         turn = number % len(row.contestants)
         for contestant in row.contestants[turn:] + row.contestants[:turn]:
-            pairs = call(contestant.command(options.programs, row, options.quick), contestant.environment)
+            with busy_processes(row.busy):
+                pairs = call(contestant.command(options.programs, row, options.quick), contestant.environment)
             if pairs["unit"] != row.unit:
                 raise Failure(f"{contestant.name}: prints {pairs['unit']}, the row is in {row.unit}")
             if number > 0:
@@ -418,7 +451,7 @@ def yardstick(row, goal, mine, runs):
         return f"{goal.figure:g} {row.unit if goal.key == 'value' else goal.key}", goal.figure
     # Told not to spin, ours is compared with those who do not either.
     kinds = (SLEEPS,) if "SPOOL_SPIN" in mine.environment else goal.kinds
-    peers = [one for one in row.contestants if one.kind in kinds and goal.peer in ("", one.name)]
+    peers = [one for one in row.contestants if (one.name in goal.peers if goal.peers else one.kind in kinds)]
     pick = max if row.higher_is_better else min
     best = pick(peers, key=lambda one: median(runs[one.name], "value"))
     times = goal.times if row.higher_is_better else 1 / goal.times
@@ -440,7 +473,7 @@ def verdicts(row, runs, options):
     for mine in (one for one in row.contestants if one.kind == OURS):
         for goal in row.goals:
             # Figures are for full counts, and for spool as it comes.
-            if goal.figure is not None and (options.quick or mine.environment):
+            if goal.figure is not None and (options.quick or mine.environment) or mine.name in goal.peers:
                 continue
             if goal.key in runs[mine.name][0]:
                 print(verdict(row, goal, mine, runs, options))

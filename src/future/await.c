@@ -201,8 +201,8 @@ bool sp__gives_up(unsigned tries, int64_t deadline)
 static bool glance_until_done(const sp_future *future)
 {
     struct sp__spin spin = SP__SPIN;
-    while (spin.round < SP__SHORT_ROUNDS && !sp__future_is_done(future))
-        (void)sp__spin(&spin);
+    while (spin.round < SP__SHORT_ROUNDS && !sp__future_is_done(future) && sp__spin(&spin))
+        continue;
     return sp__future_is_done(future);
 }
 
@@ -239,7 +239,7 @@ static sp_status await_own(sp_future *future, int64_t deadline, const struct sp_
         return SP_OK;
     if (answers_at_once(future, deadline, &status))
         return status;
-    if (!is_queued(future) && sp__spin_limit > 0 && glance_until_done(future))
+    if (!is_queued(future) && sp__may_spin() && glance_until_done(future))
         return SP_OK;
     /* Also when it runs already: its task may itself wait for something that is queued, and we are no use meanwhile. */
     return lend_and_sleep(future, deadline);

@@ -5,16 +5,27 @@
 
 #include <stdlib.h>
 
+#include "base/atomic.h"
 #include "os/os.h"
 
 int64_t sp__spin_limit;
 
 enum {
-    PATIENCE = 8, /* so many spins in vain, and the thread spins briefly */
+    PATIENCE = 8, /* spins in vain, after which the thread spins briefly */
     PROBE = 16,   /* every so often it tries a long one again */
     BRIEF = 2000, /* nanoseconds */
-    PAUSES = 32   /* between two looks at the clock, about a microsecond */
+    PAUSES = 32,  /* between two looks at the clock, about a microsecond */
+    /* Nanoseconds between two looks that say "this thread lost its CPU to another process".  Interrupts and the host of a
+       virtual machine take less; a time slice is longer. */
+    GAP = 250000,
+    SHORTEST_REST = 20000000, /* nanoseconds */
+    LONGEST_REST = 1000000000
 };
+
+/* A guess shared by all threads, relaxed throughout: who reads an old value spins once too often, or once too little. */
+static int64_t configured; /* set before main: the limit while nobody else wants the CPUs */
+static int64_t rest_until; /* atomic: until then no thread spins for long, and none yields */
+static int64_t rest;       /* atomic: length of the last rest; 0: there was none */
 
 static _Thread_local unsigned in_vain; /* spins in a row that ended in a sleep */
 static _Thread_local unsigned spins;
@@ -24,31 +35,73 @@ __attribute__((constructor)) static void set_limit(void)
     const char *text = getenv("SPOOL_SPIN");
     double microseconds = text != NULL ? strtod(text, NULL) : SP__SPIN_NANOSECONDS / 1e3;
     if (sp__os_affinity_cpus() == 1 || !(microseconds > 0))
-        sp__spin_limit = 0;
+        configured = 0;
     else
-        sp__spin_limit = microseconds * 1e3 < SP__SPIN_NANOSECONDS ? (int64_t)(microseconds * 1e3)
-                                                                   : SP__SPIN_NANOSECONDS;
+        configured = microseconds * 1e3 < SP__SPIN_NANOSECONDS ? (int64_t)(microseconds * 1e3) : SP__SPIN_NANOSECONDS;
+    sp__store_relaxed(&sp__spin_limit, configured); /* relaxed: before main */
 }
 
-static int64_t allowed(void)
+static bool resting(int64_t now)
 {
-    bool brief = in_vain >= PATIENCE && ++spins % PROBE != 0 && sp__spin_limit > BRIEF;
-    return brief ? BRIEF : sp__spin_limit;
+    return now < sp__load_relaxed(&rest_until); /* relaxed: a guess */
+}
+
+/* Other processes want the CPUs.  Spinning and yielding wait until they have had their turn; the rest gets longer each time
+   that they are found soon after the last one. */
+static void take_a_rest(int64_t now)
+{
+    int64_t last = sp__load_relaxed(&rest), since = now - sp__load_relaxed(&rest_until); /* relaxed: a guess */
+    if (since < 0)
+        return; /* another thread has found out */
+    int64_t next = last == 0 || since > 4 * last ? SHORTEST_REST : 2 * last;
+    if (next > LONGEST_REST)
+        next = LONGEST_REST;
+    sp__store_relaxed(&rest, next); /* relaxed: a guess, all three */
+    sp__store_relaxed(&rest_until, now + next);
+    sp__store_relaxed(&sp__spin_limit, 0);
+}
+
+static void look_for_gap(int64_t before, int64_t now)
+{
+    if (now - before > GAP)
+        take_a_rest(now);
+}
+
+/* How long a spin that begins now may last; ends a rest that is over. */
+static int64_t allowed(int64_t now)
+{
+    if (resting(now))
+        return 0;
+    if (!sp__may_spin())
+        sp__store_relaxed(&sp__spin_limit, configured); /* relaxed: a guess */
+    bool brief = in_vain >= PATIENCE && ++spins % PROBE != 0 && configured > BRIEF;
+    return brief ? BRIEF : configured;
+}
+
+static bool goes_on(struct sp__spin *spin, int64_t now)
+{
+    if (spin->looked != 0) {
+        look_for_gap(spin->looked, now);
+        return now < spin->until && !resting(now);
+    }
+    int64_t length = allowed(now);
+    spin->until = now + length;
+    if (length > 0)
+        in_vain++; /* until a next spin finds that this one was of use */
+    return length > 0;
 }
 
 bool sp__spin_on(struct sp__spin *spin)
 {
-    if (sp__spin_limit == 0)
+    if (configured == 0)
         return false;
     int64_t now = sp__os_now();
-    if (spin->until == 0) {
-        spin->until = now + allowed();
-        in_vain++; /* until a next spin finds that this one was of use */
-    } else if (now >= spin->until) {
+    bool more = goes_on(spin, now);
+    spin->looked = now;
+    if (!more)
         return false;
-    }
     spin->round++;
-    sp__os_yield(); /* whom we wait for may want this very CPU */
+    sp__os_yield(); /* the thread that we wait for may want this very CPU */
     for (unsigned i = 0; i < PAUSES; i++)
         sp__cpu_relax();
     return true;
@@ -56,22 +109,41 @@ bool sp__spin_on(struct sp__spin *spin)
 
 void sp__spin_paid(const struct sp__spin *spin)
 {
-    if (spin->round > 0)
+    int64_t now = spin->looked != 0 ? sp__os_now() : 0;
+    if (now != 0)
+        look_for_gap(spin->looked, now);
+    if (spin->round > 0 && now <= spin->until) /* a spin that took longer than a sleep was of no use */
         in_vain = 0;
+}
+
+static void sleep_for_a_moment(int64_t now)
+{
+    uint32_t nobody_wakes = 0;
+    sp__os_futex_wait(&nobody_wakes, 0, now + SP__SPIN_NANOSECONDS);
+}
+
+void sp__give_way(void)
+{
+    int64_t now = sp__os_now();
+    if (resting(now)) {
+        sleep_for_a_moment(now);
+        return;
+    }
+    sp__os_yield();
+    look_for_gap(now, sp__os_now());
 }
 
 enum { MOMENTS_TO_PAUSE = 64, MOMENTS_TO_YIELD = 256 };
 
 void sp__pass_moment(unsigned *round)
 {
-    if (*round < MOMENTS_TO_PAUSE) {
-        sp__cpu_relax();
-    } else if (*round < MOMENTS_TO_YIELD) {
-        sp__os_yield();
-    } else {
-        uint32_t nobody_wakes = 0;
-        sp__os_futex_wait(&nobody_wakes, 0, sp__os_now() + SP__SPIN_NANOSECONDS);
+    if (*round >= MOMENTS_TO_YIELD) {
+        sleep_for_a_moment(sp__os_now());
         return;
     }
+    if (*round < MOMENTS_TO_PAUSE)
+        sp__cpu_relax();
+    else
+        sp__give_way();
     ++*round;
 }

@@ -16,30 +16,36 @@
 /* The longest spin of one wait.  The one constant; README.md says how much of it is used. */
 #define SP__SPIN_NANOSECONDS INT64_C(50000)
 
-/* Nanoseconds that a spin may last in this process: 0 with one CPU, less than the constant when SPOOL_SPIN (microseconds)
-   says so.  Set before main. */
+/* Nanoseconds that a spin may last: 0 with one CPU and while other processes want the CPUs, less than the constant when
+   SPOOL_SPIN (microseconds) says so.  Atomic, relaxed: a guess. */
 extern int64_t sp__spin_limit;
+
+static inline bool sp__may_spin(void)
+{
+    return sp__load_relaxed(&sp__spin_limit) != 0; /* relaxed: a guess */
+}
 
 struct sp__spin {
     unsigned round; /* how often sp__spin was asked */
     int64_t until;  /* set when the short rounds are over */
+    int64_t looked; /* when the clock was looked at last; 0: not yet */
 };
 #define SP__SPIN                                                                                                       \
     {                                                                                                                  \
-        0, 0                                                                                                           \
+        0, 0, 0                                                                                                        \
     }
 
 /* Rounds of 1, 2, 4, ... pauses, before the clock is looked at. */
 enum { SP__SHORT_ROUNDS = 6 };
 
 bool sp__spin_on(struct sp__spin *spin);
-/* The wait ended while it was spun: long spins are of use to this thread. */
+/* The wait ended during the spin: long spins are of use to this thread. */
 void sp__spin_paid(const struct sp__spin *spin);
 
 /* Pass a moment.  False: time to sleep. */
 static inline bool sp__spin(struct sp__spin *spin)
 {
-    if (spin->round >= SP__SHORT_ROUNDS || sp__spin_limit == 0)
+    if (spin->round >= SP__SHORT_ROUNDS || !sp__may_spin())
         return sp__spin_on(spin);
     for (unsigned i = 0; i < 1u << spin->round; i++)
         sp__cpu_relax();
@@ -47,8 +53,12 @@ static inline bool sp__spin(struct sp__spin *spin)
     return true;
 }
 
-/* Wait for a thread that is between two instructions, and cannot tell when it is done: pause, then yield, then sleep for a
-   moment, for it may have a lower priority than we.  *round counts from 0. */
+/* Offer the CPU to other threads: by a yield, or by a short sleep while other processes want the CPUs, for then a yield
+   takes as long as all their time slices. */
+void sp__give_way(void);
+
+/* Wait for a thread that is between two instructions and cannot tell when it is done: pause, then give way, then sleep for a
+   moment, for it may have a lower priority than ours.  *round counts from 0. */
 void sp__pass_moment(unsigned *round);
 
 #endif

@@ -85,7 +85,7 @@ enum { MOST_PATIENCE = 64 }; /* pauses, about two microseconds */
    streams, wait for more than one: then the next operations need not wait at all.  Once in an operation; false: done. */
 static bool be_patient(struct operation *operation)
 {
-    if (operation->was_patient || sp__spin_limit == 0)
+    if (operation->was_patient || !sp__may_spin())
         return false;
     operation->was_patient = true;
     uint32_t patience = sp__load_relaxed(operation->patience); /* relaxed: a guess */

@@ -49,7 +49,7 @@ static bool sp__lock_yield(struct sp__lock_env *env)
     int64_t now = sp__os_now();
     if (env->reserved == 0)
         env->reserved = now;
-    sp__os_yield();
+    sp__give_way();
     return now - env->reserved < PATIENCE;
 }
 
@@ -182,7 +182,7 @@ static bool take_soon(uint64_t *word, uint64_t id)
         /* relaxed: the CAS acquires */
         if (sp__load_relaxed(word) == 0 && sp__lock_word_try(word, id))
             return true;
-        if (sp__spin_limit == 0)
+        if (!sp__may_spin())
             return false;
         sp__cpu_relax();
     }

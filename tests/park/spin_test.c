@@ -1,0 +1,118 @@
+/* Spinning stops for the whole process when a thread finds that it lost its CPU, and comes back afterwards.
+
+   SPDX-License-Identifier: MIT */
+#include "testing.h"
+
+#include "os/os.h"
+#include "park/spin.h"
+
+enum { MILLISECOND = 1000000 };
+
+static void lose_the_cpu(void)
+{
+    int64_t until = sp__os_now() + MILLISECOND;
+    while (sp__os_now() < until)
+        continue;
+}
+
+/* Spin as far as the rounds between which the clock is looked at. */
+static bool spin_past_short_rounds(struct sp__spin *spin)
+{
+    while (sp__spin(spin))
+        if (spin->round > SP__SHORT_ROUNDS)
+            return true;
+    return false;
+}
+
+/* Begin spins until one is allowed: a rest of any length ends. */
+static struct sp__spin begin_spin(void)
+{
+    struct sp__spin spin;
+    test_await((spin = (struct sp__spin)SP__SPIN, spin_past_short_rounds(&spin)));
+    return spin;
+}
+
+static bool spins_here(void)
+{
+    return sp__os_affinity_cpus() > 1 && getenv("SPOOL_SPIN") == NULL;
+}
+
+static void one_cpu_never_spins(void **state)
+{
+    (void)state;
+    struct sp__spin spin = SP__SPIN;
+    if (!spins_here())
+        assert_false(sp__spin(&spin));
+}
+
+static void a_gap_between_two_looks_ends_this_spin_and_all_others(void **state)
+{
+    (void)state;
+    if (!spins_here())
+        return; /* one_cpu_never_spins is what there is to see */
+    struct sp__spin mine = begin_spin(), another = SP__SPIN;
+    lose_the_cpu();
+    assert_false(sp__spin(&mine));
+    assert_false(sp__may_spin());
+    assert_false(sp__spin(&another));
+}
+
+static void a_wait_that_ended_during_a_gap_counts_as_one(void **state)
+{
+    (void)state;
+    if (!spins_here())
+        return;
+    struct sp__spin mine = begin_spin(), another = SP__SPIN;
+    lose_the_cpu();
+    sp__spin_paid(&mine);
+    assert_false(sp__spin(&another));
+}
+
+/* How long after a gap the next spin is allowed. */
+static int64_t length_of_rest(void)
+{
+    struct sp__spin spin = begin_spin();
+    lose_the_cpu();
+    (void)sp__spin(&spin);
+    int64_t begin = sp__os_now();
+    (void)begin_spin();
+    return sp__os_now() - begin;
+}
+
+static void rests_get_longer_while_gaps_go_on_and_end(void **state)
+{
+    (void)state;
+    if (!spins_here())
+        return;
+    int64_t first = length_of_rest(), later = 0;
+    for (int i = 0; i < 3; i++)
+        later = length_of_rest();
+    printf("rests of %.1f and %.1f ms\n", (double)first / MILLISECOND, (double)later / MILLISECOND);
+    assert_true(first >= 19 * MILLISECOND);
+    assert_true(later >= 2 * 19 * MILLISECOND);
+}
+
+static void giving_way_during_a_rest_sleeps(void **state)
+{
+    (void)state;
+    if (!spins_here())
+        return;
+    struct sp__spin spin = begin_spin();
+    lose_the_cpu();
+    (void)sp__spin(&spin);
+    int64_t begin = sp__os_now();
+    sp__give_way();
+    assert_true(sp__os_now() - begin >= SP__SPIN_NANOSECONDS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_cpu_never_spins),
+        cmocka_unit_test(a_gap_between_two_looks_ends_this_spin_and_all_others),
+        cmocka_unit_test(a_wait_that_ended_during_a_gap_counts_as_one),
+        cmocka_unit_test(rests_get_longer_while_gaps_go_on_and_end),
+        cmocka_unit_test(giving_way_during_a_rest_sleeps),
+    };
+    return cmocka_run_group_tests_name("spin", tests, NULL, NULL);
+}
