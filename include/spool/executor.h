@@ -122,7 +122,9 @@ SP_API SP_MUST_CHECK sp_status sp_executor_post(sp_executor *executor, const sp_
 
 /* Run the task on n inputs; results in input order.  In C: sp_map(pool, fn, inputs, outputs, n, .chunksize = 100).
 
-   Waits for all.  After a failure what is queued is cancelled, and the call returns when nothing of it runs any more.
+   Waits for all.  After a failure no input that comes later in the order begins, not even in a chunk that runs already;
+   sp_cancel_requested() is true in those that run; and the call returns when nothing of it runs any more.  ret_outputs NULL
+   asks for the status alone, and each result is dropped.
 
    Returns SP_OK, all outputs written, or the first failure in input order (a status of the task's, or one of
      sp_executor_submit()), outputs untouched, or
@@ -131,7 +133,7 @@ SP_API SP_MUST_CHECK sp_status sp_executor_post(sp_executor *executor, const sp_
      SP_DEADLOCK, SP_OS_ERROR  in a task of the executor: the wait was refused, as in sp_future_result().  Then one of the tasks
                       may run on, with a copy of its input, and *ret_failed tells the status but has no argument
    Ownership: drop_arg is called once for each input, on a copy.  On success the results are the caller's and drop_result is
-     not called; on failure it is called for each that was produced.
+     not called; on failure, or without ret_outputs, it is called for each that was produced.
    Source: Executor.map. */
 SP_API SP_MUST_CHECK sp_status sp_executor_map(sp_executor *executor, const sp_task *task, const void *inputs,
                                                void *ret_outputs, size_t n, const sp_map_options *options);

@@ -22,8 +22,10 @@ struct map {
     const sp_task *task;
     const unsigned char *inputs; /* the caller's, or `copied` */
     unsigned char *copied;       /* NULL: not copied */
-    unsigned char *results;      /* zeroed */
+    unsigned char *results;      /* zeroed; a place for each input or, when nobody wants them, one for each chunk */
+    bool wants_results;          /* set once */
     size_t n, chunksize, chunks;
+    size_t first_failed; /* atomic; the lowest index of a chunk that has failed, at first `chunks` */
     sp_future **futures; /* of the chunks; the call's */
     sp_future **failed;  /* of the chunks: NULL, or the future of the input that failed; the chunk's until it is done */
     size_t *produced;    /* of the chunks: how many inputs were run; the chunk's until it is done */
@@ -42,7 +44,8 @@ static const unsigned char *input_of(const struct map *map, size_t index)
 
 static unsigned char *result_of(const struct map *map, size_t index)
 {
-    return map->results + index * map->task->result_size;
+    size_t place = map->wants_results ? index : index / map->chunksize;
+    return map->results + place * map->task->result_size;
 }
 
 static size_t chunk_begin(const struct map *map, size_t chunk)
@@ -66,7 +69,7 @@ static void drop_leftovers(const struct map *map)
         size_t begin = chunk_begin(map, i), end = chunk_end(map, i), run = begin + map->produced[i];
         for (size_t k = run; k < end; k++)
             sp__task_drop_foreign_arg(task, input_of(map, k));
-        for (size_t k = begin; k < run && task->drop_result != NULL; k++)
+        for (size_t k = begin; k < run && map->wants_results && task->drop_result != NULL; k++)
             task->drop_result(result_of(map, k));
         sp_future_release(map->failed[i]);
     }
@@ -107,24 +110,59 @@ static sp_future *failed_future(const sp_task *task, const void *input, sp_statu
     return future;
 }
 
+/* The chunk has failed: what comes after it in input order need not run. */
+static void tell_later_chunks(struct map *map, size_t chunk)
+{
+    size_t first = sp__load_relaxed(&map->first_failed); /* relaxed: a hint that publishes nothing, here and below */
+    while (chunk < first && !sp__cas_relaxed(&map->first_failed, &first, chunk))
+        continue;
+}
+
+/* The call has cancelled this chunk, or one before it has failed. */
+static bool is_needless(const struct map *map, size_t chunk)
+{
+    return sp__load_relaxed(&map->first_failed) < chunk || sp_cancel_requested(); /* relaxed: as above */
+}
+
+/* Nobody wants this result: make room for that of the next input. */
+static void discard_result(const sp_task *task, void *result)
+{
+    if (task->drop_result != NULL)
+        task->drop_result(result);
+    memset(result, 0, task->result_size);
+}
+
+static sp_status run_one(struct map *map, size_t chunk, size_t index)
+{
+    const sp_task *task = map->task;
+    const struct sp__runner *self = sp__self();
+    sp_error *error = NULL;
+    sp_status status = sp__task_run(task, self->task, self->cancel_word, input_of(map, index), result_of(map, index),
+                                    &error);
+    map->produced[chunk]++;
+    if (!map->wants_results)
+        discard_result(task, result_of(map, index));
+    if (status == SP_OK)
+        sp__task_drop_foreign_arg(task, input_of(map, index));
+    else
+        map->failed[chunk] = failed_future(task, input_of(map, index), status, error);
+    return status;
+}
+
 static sp_status run_chunk(const void *arg, void *result)
 {
     const struct chunk *chunk = arg;
     struct map *map = chunk->map;
-    const sp_task *task = map->task;
-    struct sp__runner *self = sp__self();
     size_t end = chunk_end(map, chunk->index);
     (void)result;
     for (size_t i = chunk_begin(map, chunk->index); i < end; i++) {
-        sp_error *error = NULL;
-        sp_status status = sp__task_run(task, self->task, self->cancel_word, input_of(map, i), result_of(map, i),
-                                        &error);
-        map->produced[chunk->index]++;
+        if (is_needless(map, chunk->index))
+            return SP_CANCELLED;
+        sp_status status = run_one(map, chunk->index, i);
         if (status != SP_OK) {
-            map->failed[chunk->index] = failed_future(task, input_of(map, i), status, error);
+            tell_later_chunks(map, chunk->index);
             return status;
         }
-        sp__task_drop_foreign_arg(task, input_of(map, i));
     }
     return SP_OK;
 }
@@ -155,7 +193,7 @@ static bool fill(struct map *map)
     size_t arg_size = map->task->arg_size, result_size = map->task->result_size;
     if ((result_size != 0 && map->n > SIZE_MAX / result_size) || (arg_size != 0 && map->n > SIZE_MAX / arg_size))
         return false;
-    map->results = sp__os_zalloc(map->n * result_size);
+    map->results = sp__os_zalloc((map->wants_results ? map->n : map->chunks) * result_size);
     map->futures = sp__os_zalloc(map->chunks * sizeof *map->futures);
     map->failed = sp__os_zalloc(map->chunks * sizeof *map->failed);
     map->produced = sp__os_zalloc(map->chunks * sizeof *map->produced);
@@ -172,7 +210,7 @@ static bool fill(struct map *map)
 }
 
 /* NULL: no memory. */
-static struct map *new_map(const sp_task *task, const void *inputs, size_t n, size_t chunksize)
+static struct map *new_map(const sp_task *task, const void *inputs, size_t n, size_t chunksize, bool wants_results)
 {
     struct map *map = sp__os_zalloc(sizeof *map);
     if (map == NULL)
@@ -182,7 +220,8 @@ static struct map *new_map(const sp_task *task, const void *inputs, size_t n, si
     map->inputs = inputs;
     map->n = n;
     map->chunksize = chunksize;
-    map->chunks = n / chunksize + (n % chunksize != 0);
+    map->wants_results = wants_results;
+    map->chunks = map->first_failed = n / chunksize + (n % chunksize != 0);
     if (fill(map))
         return map;
     deallocate(map);
@@ -263,7 +302,8 @@ static sp_status run_map(struct map *map, sp_executor *executor, void *ret_outpu
     submit_all(map, executor);
     struct outcome outcome = await_all(map);
     if (outcome.status == SP_OK) {
-        memcpy(ret_outputs, map->results, map->n * map->task->result_size);
+        if (map->wants_results)
+            memcpy(ret_outputs, map->results, map->n * map->task->result_size);
         map->settled = true;
     } else {
         sp_future *future = settle_failure(map, &outcome);
@@ -294,12 +334,14 @@ sp_status sp_executor_map(sp_executor *executor, const sp_task *task, const void
         return SP_OK;
     size_t chunksize = options != NULL && options->chunksize != 0 ? options->chunksize : 1;
     sp_future **ret_failed = options != NULL ? options->ret_failed : NULL;
-    struct map *map = new_map(task, inputs, n, chunksize);
+    struct map *map = new_map(task, inputs, n, chunksize, ret_outputs != NULL);
     if (map == NULL) {
         refuse(task, inputs, n, ret_failed);
         return SP_MEMORY_ERROR;
     }
+    (void)sp_executor_retain(executor); /* a task may release the handle by which we were called */
     sp_status status = run_map(map, executor, ret_outputs, ret_failed);
     let_go(map);
+    sp_executor_release(executor);
     return status;
 }

@@ -131,6 +131,194 @@ static void arguments_and_results_are_dropped_exactly_once(void **state)
     }
 }
 
+/* ---- results that nobody wants ---- */
+
+static uint32_t made, unmade; /* atomic */
+
+static void unmake(void *result)
+{
+    void *memory;
+    memcpy(&memory, result, sizeof memory);
+    if (memory != NULL)
+        sp__add_seq_cst(&unmade, 1);
+    free(memory);
+}
+
+static sp_status make_one(const int *in, text *out)
+{
+    if (*out != NULL)
+        return sp_raise(SP_RUNTIME_ERROR, "the place of the result is not empty");
+    *out = strdup("made"); /* also when it fails */
+    sp__add_seq_cst(&made, 1);
+    return *in != 0 ? sp_raise(SP_VALUE_ERROR, "no") : SP_OK;
+}
+SP_TASK_OWNING(make_one, int, text, NULL, unmake);
+
+static void without_outputs_each_result_is_dropped_once(void **state)
+{
+    (void)state;
+    enum { N = 9 };
+    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 2);
+    for (int failing = -1; failing < N; failing++)
+        for (size_t chunksize = 1; chunksize <= N + 1; chunksize += 3) {
+            int inputs[N] = { 0 };
+            if (failing >= 0)
+                inputs[failing] = 1;
+            sp__store_seq_cst(&made, 0);
+            sp__store_seq_cst(&unmade, 0);
+            sp_status status = sp_map(pool, make_one, inputs, NULL, N, .chunksize = chunksize);
+            assert_int_equal(status, failing < 0 ? SP_OK : SP_VALUE_ERROR);
+            uint32_t count = sp__load_seq_cst(&made);
+            assert_true(failing < 0 ? count == N : count >= (uint32_t)failing + 1);
+            assert_int_equal(sp__load_seq_cst(&unmade), count);
+        }
+}
+
+static sp_status nothing(const int *in, sp_none *out)
+{
+    (void)out;
+    return *in == 3 ? SP_VALUE_ERROR : SP_OK;
+}
+SP_TASK(nothing, int, sp_none);
+
+static sp_status map_in_task(sp_executor *const *pool, sp_none *out)
+{
+    (void)out;
+    const int inputs[] = { 1, 2, 3, 4 };
+    return sp_map(*pool, nothing, inputs, NULL, 4) == SP_VALUE_ERROR ? sp_map(*pool, nothing, inputs, NULL, 2)
+                                                                     : SP_RUNTIME_ERROR;
+}
+typedef sp_executor *pool_pointer;
+SP_TASK(map_in_task, pool_pointer, sp_none);
+
+static void without_outputs_on_every_executor_and_inside_of_a_task(void **state)
+{
+    (void)state;
+    sp_executor *pools[] = { sp_thread_pool(.max_workers = 1), sp_inline_pool(), sp_inline_pool(.seed = 3) };
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(map_in_task(&pools[i], NULL), SP_OK);
+        sp_auto(sp_future) future = sp_submit(pools[i], map_in_task, pools[i]);
+        assert_int_equal(sp_result(future, NULL, SP_FOREVER), SP_OK);
+        sp_executor_release(pools[i]);
+    }
+}
+
+/* ---- chunks that are not needed any more ---- */
+
+static struct {
+    sp_event long_one_runs, told;
+    uint32_t ran; /* atomic: of the second chunk */
+} needless;
+
+/* The first chunk fails once the second runs; the second one's first input runs until it is asked to stop. */
+static sp_status fail_or_wait(const int *in, int *out)
+{
+    *out = *in;
+    if (*in == 0) {
+        sp_event_wait(&needless.long_one_runs, SP_FOREVER);
+        return sp_raise(SP_VALUE_ERROR, "the first");
+    }
+    if (*in < 10)
+        return SP_OK;
+    sp__add_seq_cst(&needless.ran, 1);
+    sp_event_set(&needless.long_one_runs);
+    while (!sp_cancel_requested())
+        sp_sleep(0.0001);
+    return SP_OK;
+}
+SP_TASK(fail_or_wait, int, int);
+
+static void after_a_failure_the_rest_of_a_running_chunk_does_not_run(void **state)
+{
+    (void)state;
+    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 2);
+    for (long round = test_count(20); round > 0; round--) {
+        memset(&needless, 0, sizeof needless);
+        int inputs[20], outputs[20];
+        for (int i = 0; i < 20; i++)
+            inputs[i] = i;
+        assert_int_equal(sp_map(pool, fail_or_wait, inputs, outputs, 20, .chunksize = 10), SP_VALUE_ERROR);
+        assert_int_equal(sp__load_seq_cst(&needless.ran), 1);
+    }
+}
+
+static struct {
+    sp_event others_are_done;
+    uint32_t ran; /* atomic: behind the failure */
+} behind;
+
+/* The second chunk fails while the first runs on: what comes behind the second is not needed, whatever the first does. */
+static sp_status wait_or_fail(const int *in, int *out)
+{
+    *out = *in;
+    if (*in == 0)
+        sp_event_wait(&behind.others_are_done, SP_FOREVER);
+    else if (*in == 10)
+        return sp_raise(SP_VALUE_ERROR, "the second");
+    else if (*in >= 20)
+        sp__add_seq_cst(&behind.ran, 1);
+    return SP_OK;
+}
+SP_TASK(wait_or_fail, int, int);
+
+static sp_status let_the_first_go(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    sp_event_set(&behind.others_are_done);
+    return SP_OK;
+}
+SP_TASK(let_the_first_go, sp_none, sp_none);
+
+static sp_status map_and_fail(sp_executor *const *pool, sp_status *ret_status)
+{
+    int inputs[40], outputs[40];
+    for (int i = 0; i < 40; i++)
+        inputs[i] = i;
+    *ret_status = sp_map(*pool, wait_or_fail, inputs, outputs, 40, .chunksize = 10);
+    return SP_OK;
+}
+SP_TASK(map_and_fail, pool_pointer, sp_status);
+
+static void what_comes_behind_a_failure_does_not_run_while_the_first_chunk_does(void **state)
+{
+    (void)state;
+    memset(&behind, 0, sizeof behind);
+    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 2);
+    sp_auto(sp_executor) outside = sp_thread_pool(.max_workers = 1);
+    sp_auto(sp_future) map = sp_submit(outside, map_and_fail, pool);
+    sp_executor_statistics stats;
+    do /* the chunks of the map are queued, in their order, before what lets the first one go */
+        sp_executor_stats(pool, &stats);
+    while (stats.submitted < 4);
+    sp_auto(sp_future) last = sp_submit(pool, let_the_first_go, SP_NONE);
+    sp_status status;
+    assert_int_equal(sp_result(map, &status, SP_FOREVER), SP_OK);
+    assert_int_equal(status, SP_VALUE_ERROR);
+    assert_int_equal(sp_result(last, NULL, SP_FOREVER), SP_OK);
+    assert_int_equal(sp__load_seq_cst(&behind.ran), 0);
+}
+
+/* ---- a handle that goes meanwhile ---- */
+
+static sp_status release_pool(sp_executor *const *pool, sp_none *out)
+{
+    (void)out;
+    sp_executor_release(*pool); /* the first input has the pool, the others have none */
+    return SP_OK;
+}
+SP_TASK(release_pool, pool_pointer, sp_none);
+
+static void a_task_of_the_map_may_release_the_pool(void **state)
+{
+    (void)state;
+    for (long round = test_count(200); round > 0; round--) {
+        sp_executor *pool = round % 3 != 0 ? sp_thread_pool(.max_workers = 2) : sp_inline_pool();
+        sp_executor *inputs[8] = { pool };
+        assert_int_equal(sp_map(pool, release_pool, inputs, NULL, 8), SP_OK);
+    }
+}
+
 /* ---- a wait that is refused ---- */
 
 /* A task maps two inputs.  The first it runs itself; the second is run by another worker and waits for the mapping task, so
@@ -210,6 +398,11 @@ int main(void)
         cmocka_unit_test(the_first_error_in_input_order_is_returned_and_outputs_are_untouched),
         cmocka_unit_test(map_on_a_closed_pool_is_shut_down),
         cmocka_unit_test(arguments_and_results_are_dropped_exactly_once),
+        cmocka_unit_test(without_outputs_each_result_is_dropped_once),
+        cmocka_unit_test(without_outputs_on_every_executor_and_inside_of_a_task),
+        cmocka_unit_test(after_a_failure_the_rest_of_a_running_chunk_does_not_run),
+        cmocka_unit_test(what_comes_behind_a_failure_does_not_run_while_the_first_chunk_does),
+        cmocka_unit_test(a_task_of_the_map_may_release_the_pool),
         cmocka_unit_test(a_map_that_would_wait_for_itself_is_a_deadlock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
