@@ -3,6 +3,10 @@
    A future is reference-counted and may be used from any thread.  It ends exactly once: with a result, with an error, or
    cancelled.  Order: everything the task did happens before every call here that saw it done.
 
+   Handles: a call needs the handle by which it was made until it returns.  Only those that end a future (sp_future_cancel,
+   _set_result, _set_error) do not once it is done, and sp_future_add_done_callback() not once it has registered: a waiter or
+   a callback may release the last handle while they return.
+
    Waiting inside a task: a task that waits without a limit for queued futures of its own pool (sp_result, sp_future_wait,
    SP_ALL_COMPLETED, sp_map, sp_map_next) runs them itself, each under its own identity; in every other wait for futures of its
    own pool, the pool lets one more worker run.  So a pool of one worker never deadlocks on its own futures.  A thread that is
@@ -60,7 +64,8 @@ SP_API const void *sp_future_arg(const sp_future *future);
 
 /* Cancel it, if it has not begun.
 
-   True: it is cancelled and never runs; waiters are told at once, and callbacks have been called, here, when this returns.
+   True: it is cancelled and never runs; waiters are told at once, and callbacks have been called, here, when this returns
+   (more than eight deep in other callbacks or drops: when the innermost of these has returned).
    False: it runs or is done, or is NULL; if it runs, sp_cancel_requested() is true in its task from now on.
    Source: Future.cancel. */
 SP_API bool sp_future_cancel(sp_future *future);
@@ -72,7 +77,8 @@ SP_API bool sp_future_done(const sp_future *future);
 SP_API const char *sp_future_task_name(const sp_future *future);
 
 /* One more reference, which is returned; one less.  The last one drops argument and result (SP_TASK_OWNING) and reports an
-   error that nobody looked at. */
+   error that nobody looked at.  A drop may release other futures, whose drops release others, and so on, in chains of any
+   length: they use no more stack than eight calls; all has been dropped when the outermost call returns. */
 SP_API sp_future *sp_future_retain(sp_future *future);
 SP_API void sp_future_release(sp_future *future);
 
@@ -81,7 +87,8 @@ SP_API bool sp_cancel_requested(void);
 
 /* Have fn(future, context) called once when the future is done: by the thread that completes it, in the order of
    registration, or here and now if it is done.  The future is lent for the call; fn may release the last other reference,
-   submit, or add callbacks.  If there is no memory to register, this call waits for the future and calls fn itself;
+   submit, add callbacks, or end other futures, whose callbacks do the same, in chains of any length: they nest eight deep, the
+   rest is called when the innermost has returned, before the outermost call that ended a future returns.  If there is no memory to register, this call waits for the future and calls fn itself;
    where it cannot wait, in the future's own task, fn is called before the end.
    Source: Future.add_done_callback. */
 SP_API void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future *future, void *context), void *context);

@@ -20,6 +20,9 @@ uint32_t sp__driven_executors;
 
 bool sp__is_own_future(const sp_future *future)
 {
+    /* relaxed: what this thread has stored itself it sees; anything else is not its tag, or not so for long */
+    if (sp__load_relaxed(&future->thread_tag) != sp__thread_tag() || sp__future_phase(future) != SP__RUNNING)
+        return false;
     for (const struct sp__runner *runner = sp__self(); runner != NULL; runner = runner->outer)
         if (runner->task == future)
             return true;
@@ -147,11 +150,14 @@ static bool run_here(sp_future *future, const struct sp__runner *worker)
         return false;
     }
     struct sp__runner runner;
+    struct sp__nesting outer = sp__nesting;
+    sp__nesting = (struct sp__nesting){ 0 }; /* what its end calls is called before the waiting task goes on */
     sp__runner_push(&runner, future->task->name);
     runner.pool = worker->pool;
     runner.worker = worker->worker;
     sp__future_run(future, drop);
     sp__runner_pop(&runner);
+    sp__nesting = outer;
     return true;
 }
 
@@ -247,6 +253,7 @@ static sp_status await_own(sp_future *future, int64_t deadline, const struct sp_
 
 sp_status sp__await(sp_future *future, int64_t deadline)
 {
+    sp__run_deferred(); /* it may be for what this thread has put off that we would wait */
     const struct sp__runner *worker = worker_for(future);
     return worker != NULL ? await_own(future, deadline, worker) : await_others(future, deadline, true);
 }

@@ -56,8 +56,68 @@ static void arrive(struct sp__watch *watch)
             .address = &completion->arrived, .kind = SP__COMPLETION, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
 }
 
+/* ---- making a set: each future is watched once, also if it stands in the set twice ---- */
+
+/* The futures of the set so far.  Made only when one of them is watched by so many sets that looking through its watches
+   for our own would cost more. */
+struct table {
+    uint32_t *places; /* hashed; 0: free, else the number of an entry, from 1; NULL: not made */
+    size_t mask;      /* of the places, a power of two less one */
+};
+
+static bool make_table(struct table *table, size_t n)
+{
+    size_t places = 2;
+    while (places < 2 * n)
+        places *= 2;
+    table->places = sp__os_zalloc(places * sizeof *table->places);
+    table->mask = places - 1;
+    return table->places != NULL;
+}
+
+/* False: the future is there already. */
+static bool enter(struct table *table, const struct entry *entries, size_t index)
+{
+    uint64_t mixed = (uint64_t)(uintptr_t)entries[index].future * UINT64_C(0x9E3779B97F4A7C15);
+    size_t at = (size_t)(mixed >> 32) & table->mask;
+    for (; table->places[at] != 0; at = (at + 1) & table->mask)
+        if (entries[table->places[at] - 1].future == entries[index].future)
+            return false;
+    table->places[at] = (uint32_t)index + 1;
+    return true;
+}
+
+/* A table with all entries before this one.  False: no memory. */
+static bool begin_table(struct table *table, const sp_completion *completion, size_t index)
+{
+    if (!make_table(table, completion->n))
+        return false;
+    for (size_t i = 0; i < index; i++)
+        (void)enter(table, completion->entries, i);
+    return true;
+}
+
+/* False: the set watches this future already. */
+static bool watch(sp_completion *completion, size_t index, struct table *table)
+{
+    enum { FEW_WATCHES = 8 }; /* looked through sooner than a table is made */
+    struct entry *entry = &completion->entries[index];
+    if (table->places == NULL) {
+        enum sp__watched found = sp__watch_add_once(entry->future, &entry->watch, FEW_WATCHES);
+        if (found != SP__WATCHED_BY_MANY)
+            return found == SP__WATCH_ADDED;
+        if (index > 0 && !begin_table(table, completion, index)) /* without memory all are looked through */
+            return sp__watch_add_once(entry->future, &entry->watch, SIZE_MAX) == SP__WATCH_ADDED;
+    }
+    bool fresh = index == 0 || enter(table, completion->entries, index);
+    if (fresh)
+        sp__watch_add(entry->future, &entry->watch);
+    return fresh;
+}
+
 sp_completion *sp__completion_new(sp_future *const *futures, size_t n, int64_t deadline)
 {
+    struct table table = { NULL, 0 };
     if (n > (SIZE_MAX / 2 - sizeof(sp_completion)) / sizeof(struct entry) || n >= UINT32_MAX)
         return NULL;
     sp_completion *completion = sp__os_alloc(sizeof *completion + n * sizeof(struct entry));
@@ -69,9 +129,10 @@ sp_completion *sp__completion_new(sp_future *const *futures, size_t n, int64_t d
         struct entry *entry = &completion->entries[i];
         *entry = (struct entry){ .watch = { .notify = arrive, .set = completion } };
         entry->future = sp_future_retain(futures[i]);
-        entry->watching = sp__watch_add(futures[i], &entry->watch);
+        entry->watching = watch(completion, i, &table);
         completion->distinct += entry->watching;
     }
+    sp__os_free(table.places);
     return completion;
 }
 
@@ -236,8 +297,8 @@ sp_status sp__completion_await_all(sp_completion *completion)
     return SP_OK;
 }
 
-/* In the child of a fork.  A completion that was on its way here at the fork never arrives, and may have left the lock held:
-   watch anew what was not handed out. */
+/* In the child of a fork.  A completion that was on its way here at the fork never arrives: watch anew what was not handed
+   out. */
 static void watch_after_fork(sp_completion *completion)
 {
     completion->process = sp__process_number;
@@ -255,7 +316,7 @@ static void watch_after_fork(sp_completion *completion)
         if (!entry->watching || entry->given)
             continue;
         entry->watch.told = false; /* linked nowhere */
-        (void)sp__watch_add(entry->future, &entry->watch);
+        sp__watch_add(entry->future, &entry->watch);
     }
 }
 
@@ -273,6 +334,7 @@ sp_future *sp_completion_next(sp_completion *completion)
             completion->status = find_hopeless(completion);
         if (completion->status != SP_OK)
             return NULL;
+        sp__run_deferred(); /* it may be for what this thread has put off that we would wait */
         if (!in_time || sp__deadline_passed(completion->deadline)) {
             completion->status = SP_TIMEOUT;
             return NULL;

@@ -11,6 +11,7 @@
 #include "base/atomic.h"
 #include "base/copy.h"
 #include "base/list.h"
+#include "base/nested.h"
 #include "os/fault.h"
 #include "park/deadline.h"
 #include "park/runner.h"
@@ -43,11 +44,19 @@ struct sp_future {
     const sp_task *task;     /* set once */
     struct sp__owner *owner; /* set once; NULL: no executor */
     sp_error *error;         /* atomic; written before the terminal state, of a cancelled future when first asked for */
-    sp_future *next;         /* the executor's: in its queue */
-    struct sp__watch *watches; /* guarded by the watch lock: newest first */
-    uint64_t runner;           /* atomic; id of who runs the task; 0: nobody yet.  Stored by the runner itself */
-    uint32_t process;          /* set once; sp__process_number of the process in which it was made */
-    sp_status status; /* written before the terminal state: how the task ended, also without memory for `error` */
+    union {
+        struct {
+            sp_future *next;           /* the executor's: in its queue */
+            struct sp__watch *watches; /* guarded by the watch lock: newest first */
+        };
+        struct sp__nested_call last; /* when nobody holds the future any more: what is left to be called */
+    };
+    uint64_t runner;  /* atomic; id of who runs the task; 0: nobody yet.  Stored by the runner itself */
+    uint32_t process; /* set once; sp__process_number of the process in which it was made */
+    union {
+        uint32_t thread_tag; /* atomic; while the task runs, by who runs it: see sp__thread_tag */
+        sp_status status;    /* atomic; written before the terminal state: how the task failed, also without `error` */
+    };
 };
 
 static inline enum sp__phase sp__future_phase(const sp_future *future)
@@ -165,24 +174,34 @@ sp_status sp__future_status(sp_future *future);
 
 /* ---- watch.c ---- */
 struct sp__watch {
-    struct sp__watch *next; /* guarded by the watch lock */
+    struct sp__watch *next;  /* guarded by the watch lock */
+    struct sp__watch **link; /* guarded by the watch lock: what points to this one; NULL: linked nowhere */
     /* Under the watch lock.  NULL: this is a done callback. */
     void (*notify)(struct sp__watch *watch);
     const void *set; /* whose watch it is: one set watches a future once */
     bool told;       /* guarded by the watch lock; notify was called: by the completion, or by who came after it */
 };
-/* Let the set be told of the completion; told at once, before this returns, if it is done.  False: the set watches the
-   future already. */
-bool sp__watch_add(sp_future *future, struct sp__watch *watch);
+/* Let the set be told of the completion; told at once, before this returns, if it is done.  pre: the set does not watch the
+   future yet. */
+void sp__watch_add(sp_future *future, struct sp__watch *watch);
+/* The same for a set that may watch the future already, which is looked for among the `most` newest watches. */
+enum sp__watched { SP__WATCH_ADDED, SP__WATCHED_ALREADY, SP__WATCHED_BY_MANY /* it has more: nothing was done */ };
+enum sp__watched sp__watch_add_once(sp_future *future, struct sp__watch *watch, size_t most);
 /* After this returns the watch is not touched any more. */
 void sp__watch_remove(sp_future *future, struct sp__watch *watch);
-/* Tell everybody.  pre: the future has just become terminal, with WATCHED set before. */
+/* Tell everybody, and give up a reference of the caller's when that is done.  pre: the future has just become terminal, with
+   WATCHED set before. */
 void sp__watch_tell(sp_future *future);
 /* Forget callbacks that will never be called.  pre: nobody holds the future. */
 void sp__watch_drop_callbacks(sp_future *future);
 
 /* ---- await.c ---- */
-/* Is it the future of a task that runs on this stack? */
+/* A number of the calling thread, which few others have at the same time. */
+static inline uint32_t sp__thread_tag(void)
+{
+    return (uint32_t)((uintptr_t)&sp__current_runner / sizeof(void *));
+}
+/* Is it the future of a task that runs on this stack?  How deep tasks are nested does not matter, unless it is. */
 bool sp__is_own_future(const sp_future *future);
 /* Who runs the task of the future, for the graph of waits; 0: nobody yet, or not any more. */
 uint64_t sp__future_runner(const void *future);

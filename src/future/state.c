@@ -21,10 +21,13 @@ static size_t block_size(const sp_task *task)
     return sp__task_place(sizeof(sp_future) + task->arg_size, task->result_size) + task->result_size;
 }
 
-/* The place of a result: drop_result may meet a task that never ran, and a task may leave its result alone. */
-static void clear(void *result, size_t size)
+/* A task may leave its result alone, and drop_result may meet one that no task wrote.  Done by whoever is about to run the
+   task or to drop the result, not at the submit: a large result costs nothing before. */
+static void clear_result(sp_future *future)
 {
     static const uint64_t zero;
+    void *result = sp__future_result_bytes(future);
+    size_t size = future->task->result_size;
     if (size <= sizeof zero)
         sp__copy(result, &zero, size);
     else
@@ -38,7 +41,6 @@ sp_future *sp__future_create(const sp_task *task, const void *arg, struct sp__ow
         return NULL;
     *future = (sp_future){ .word = refs * SP__FUTURE_REF, .task = task, .owner = owner, .process = sp__process_number };
     sp__copy(sp__future_arg_bytes(future), arg, task->arg_size);
-    clear(sp__future_result_bytes(future), task->result_size);
     return future;
 }
 
@@ -53,30 +55,29 @@ sp_future *sp_future_new(const sp_task *task, const void *arg)
 
 static void destroy(sp_future *future);
 
-/* Tell everybody that the future has ended. */
-static void tell(sp_future *future, uint64_t seen)
+/* Tell everybody that the future has ended.  `seen`: the word before; `drop`: as in complete(). */
+static void tell(sp_future *future, uint64_t seen, bool drop)
 {
-    if (seen & SP__FUTURE_PARKED)
+    if (seen & SP__FUTURE_PARKED) /* without `drop` the address is only a number from here on */
         sp__unpark(&(struct sp__wake){
             .address = &future->word, .kind = SP__FUTURE, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
     if (seen & SP__FUTURE_WATCHED)
         sp__watch_tell(future);
+    else if (drop)
+        sp_future_release(future);
 }
 
-/* Publish a terminal phase and tell everybody; with `drop` a reference of the caller's goes.  False: it was not in phase
-   `from`. */
+/* Publish a terminal phase and tell everybody; with `drop` a reference of the caller's goes.  Without it the future may be
+   gone when this returns: who is told may give up the last reference.  False: it was not in phase `from`. */
 static bool complete(sp_future *future, enum sp__phase from, enum sp__phase terminal, bool drop)
 {
     uint64_t seen;
     if (!sp__word_finish(&future->word, from, terminal, drop, &seen))
         return false;
-    if (seen & (SP__FUTURE_PARKED | SP__FUTURE_WATCHED)) {
-        tell(future, seen);
-        if (drop)
-            sp_future_release(future);
-    } else if (drop && sp__refs_of(seen) == 1) {
+    if (seen & (SP__FUTURE_PARKED | SP__FUTURE_WATCHED))
+        tell(future, seen, drop);
+    else if (drop && sp__refs_of(seen) == 1)
         destroy(future);
-    }
     return true;
 }
 
@@ -84,8 +85,8 @@ static bool complete(sp_future *future, enum sp__phase from, enum sp__phase term
 static void complete_failed(sp_future *future, enum sp__phase from, sp_status status, sp_error *error, bool drop)
 {
     bool cancelled = status == SP_CANCELLED;
-    future->status = status;
-    /* relaxed: published by the terminal phase */
+    /* relaxed: published by the terminal phase, both */
+    sp__store_relaxed(&future->status, status);
     sp__store_relaxed(&future->error, error);
     /* relaxed: who marks it a moment later is met in report_unseen */
     if (!cancelled && !(sp__load_relaxed(&future->word) & SP__FUTURE_SEEN))
@@ -97,6 +98,8 @@ void sp__future_run(sp_future *future, bool drop)
 {
     sp_error *error = NULL;
     sp__store_relaxed(&future->runner, sp__self_id()); /* relaxed: for the graph of waits, see sp__future_runner */
+    sp__store_relaxed(&future->thread_tag, sp__thread_tag()); /* relaxed: for sp__is_own_future in this thread */
+    clear_result(future);
     sp_status status = sp__task_run(future->task, future, &future->word, sp__future_arg_bytes(future),
                                     sp__future_result_bytes(future), &error);
     if (status == SP_OK)
@@ -156,6 +159,8 @@ sp_status sp_future_set_result(sp_future *future, const void *value, size_t size
         return SP_INVALID_STATE;
     if (value != NULL)
         memcpy(sp__future_result_bytes(future), value, size);
+    else
+        clear_result(future);
     (void)complete(future, SP__SETTLING, SP__FINISHED, false);
     return SP_OK;
 }
@@ -234,9 +239,18 @@ static void report_unseen(sp_future *future, uint64_t seen)
     sp__error_free(error);
 }
 
-/* pre: nobody holds it any more, and the caller has acquired what they did. */
-static void destroy(sp_future *future)
+static void drop_result(sp_future *future, enum sp__phase phase)
 {
+    bool has_run = sp__load_relaxed(&future->runner) != 0; /* relaxed: nobody else is left */
+    if (phase != SP__FINISHED && !has_run)
+        clear_result(future);
+    future->task->drop_result(sp__future_result_bytes(future));
+}
+
+/* What the end of a future calls of the user's, and its memory. */
+static void drop_and_free(struct sp__nested_call *last)
+{
+    sp_future *future = sp__container_of(last, sp_future, last);
     const sp_task *task = future->task;
     uint64_t seen = sp__load_relaxed(&future->word); /* relaxed: nobody else is left */
     if (future->error != NULL)
@@ -244,10 +258,22 @@ static void destroy(sp_future *future)
     if (task->drop_arg != NULL)
         task->drop_arg(sp__future_arg_bytes(future));
     if (task->drop_result != NULL && !(seen & SP__FUTURE_TAKEN))
-        task->drop_result(sp__future_result_bytes(future));
+        drop_result(future, sp__phase_of(seen));
+    sp__block_free(future, block_size(task));
+}
+
+/* pre: nobody holds it any more, and the caller has acquired what they did. */
+static void destroy(sp_future *future)
+{
+    const sp_task *task = future->task;
     if (future->watches != NULL)
         sp__watch_drop_callbacks(future);
-    sp__block_free(future, block_size(task));
+    if (future->error == NULL && task->drop_arg == NULL && task->drop_result == NULL) {
+        sp__block_free(future, block_size(task));
+        return;
+    }
+    future->last.run = drop_and_free; /* drops may release the next future, which drops ... */
+    sp__call_nested(&future->last);
 }
 
 void sp_future_release(sp_future *future)

@@ -58,8 +58,9 @@ static inline bool sp__word_move(sp__state_word *word, enum sp__phase from, enum
 }
 
 /* Publish a terminal phase.  With `drop` one reference of the caller's goes in the same step, unless somebody must be told:
-   then the caller keeps it until it has told everybody, and drops it then.  False: it was in a different phase.  *ret_seen is
-   the word before. */
+   then the caller keeps it until it has told everybody, and drops it then.  Without `drop`, but with WATCHED, the caller gets
+   one for that time: a callback may give up the last of the others.  False: it was in a different phase.  *ret_seen is the
+   word before. */
 static inline bool sp__word_finish(sp__state_word *word, enum sp__phase from, enum sp__phase terminal, bool drop,
                                    uint64_t *ret_seen)
 {
@@ -71,6 +72,8 @@ static inline bool sp__word_finish(sp__state_word *word, enum sp__phase from, en
         next = (seen & ~(SP__PHASE_MASK | to_tell)) | (uint64_t)terminal;
         if (drop && !(seen & to_tell))
             next -= SP__FUTURE_REF;
+        else if (!drop && (seen & SP__FUTURE_WATCHED))
+            next += SP__FUTURE_REF;
         /* acq_rel: publishes result and error, pairs with the acquires of who waits; and it may be the last reference: what
            the other holders did comes before the end, as in sp__word_release */
     } while (!sp__cas_acq_rel(word, &seen, next));

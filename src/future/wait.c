@@ -140,5 +140,6 @@ sp_status sp_futures_wait(sp_future *const *futures, size_t n, sp_wait_until unt
             if (sp__is_own_future(futures[i]))
                 return SP_DEADLOCK;
     int64_t deadline = sp__deadline(timeout);
+    sp__run_deferred(); /* as in sp__await */
     return until == SP_ALL_COMPLETED ? wait_all(futures, n, deadline) : wait_first(futures, n, until, deadline);
 }

@@ -15,8 +15,11 @@ static struct watch_lock {
     struct sp__word_lock lock;
 } __attribute__((aligned(CACHE_LINE))) watch_locks[WATCH_LOCKS];
 
+/* A done callback.  When the future is done the callbacks are a chain, by `watch.next`; `call` is that of the first. */
 struct callback {
     struct sp__watch watch;
+    struct sp__nested_call call;
+    sp_future *future; /* set in the first of a chain, with a reference */
     void (*fn)(sp_future *future, void *context);
     void *context;
 };
@@ -28,33 +31,37 @@ static struct sp__word_lock *lock_of(const sp_future *future)
 }
 _Static_assert(WATCH_LOCKS == 1 << (64 - 58), "lock_of takes as many bits as there are locks");
 
-/* Under the watch lock: does this set watch the future? */
-static bool is_watched_by(const sp_future *future, const void *set)
-{
-    for (const struct sp__watch *at = future->watches; at != NULL; at = at->next)
-        if (at->set == set)
-            return true;
-    return false;
-}
+/* ---- the list of a future; under the watch lock ---- */
 
-/* Under the watch lock. */
 static void link_watch(sp_future *future, struct sp__watch *watch)
 {
     watch->next = future->watches;
+    watch->link = &future->watches;
+    if (watch->next != NULL)
+        watch->next->link = &watch->next;
     future->watches = watch;
 }
 
-/* Under the watch lock. */
-static void unlink_watch(sp_future *future, const struct sp__watch *watch)
+static void unlink_watch(struct sp__watch *watch)
 {
-    struct sp__watch **at = &future->watches;
-    while (*at != NULL && *at != watch)
-        at = &(*at)->next;
-    if (*at != NULL)
-        *at = watch->next;
+    if (watch->link == NULL)
+        return;
+    if (watch->next != NULL)
+        watch->next->link = watch->link;
+    *watch->link = watch->next;
+    watch->link = NULL;
 }
 
-/* Under the watch lock.  Who adds a watch to a future that is done tells it; the completion may still be on its way here. */
+static enum sp__watched find_watch(const sp_future *future, const void *set, size_t most)
+{
+    const struct sp__watch *at = future->watches;
+    for (; at != NULL && most > 0; at = at->next, most--)
+        if (at->set == set)
+            return SP__WATCHED_ALREADY;
+    return at != NULL ? SP__WATCHED_BY_MANY : SP__WATCH_ADDED;
+}
+
+/* Who adds a watch to a future that is done tells it; the completion may still be on its way here. */
 static void tell_once(struct sp__watch *watch)
 {
     if (watch->told)
@@ -63,27 +70,43 @@ static void tell_once(struct sp__watch *watch)
     watch->notify(watch);
 }
 
-bool sp__watch_add(sp_future *future, struct sp__watch *watch)
+static void add_watch(sp_future *future, struct sp__watch *watch)
+{
+    link_watch(future, watch);
+    if (!sp__word_mark(&future->word, SP__FUTURE_WATCHED))
+        tell_once(watch);
+}
+
+/* ---- sets ---- */
+
+void sp__watch_add(sp_future *future, struct sp__watch *watch)
 {
     struct sp__word_lock *lock = lock_of(future);
     sp__word_lock_acquire(lock);
-    bool fresh = !is_watched_by(future, watch->set);
-    if (fresh) {
-        link_watch(future, watch);
-        if (!sp__word_mark(&future->word, SP__FUTURE_WATCHED))
-            tell_once(watch);
-    }
+    add_watch(future, watch);
     sp__word_lock_release(lock);
-    return fresh;
+}
+
+enum sp__watched sp__watch_add_once(sp_future *future, struct sp__watch *watch, size_t most)
+{
+    struct sp__word_lock *lock = lock_of(future);
+    sp__word_lock_acquire(lock);
+    enum sp__watched found = find_watch(future, watch->set, most);
+    if (found == SP__WATCH_ADDED)
+        add_watch(future, watch);
+    sp__word_lock_release(lock);
+    return found;
 }
 
 void sp__watch_remove(sp_future *future, struct sp__watch *watch)
 {
     struct sp__word_lock *lock = lock_of(future);
     sp__word_lock_acquire(lock);
-    unlink_watch(future, watch);
+    unlink_watch(watch);
     sp__word_lock_release(lock);
 }
+
+/* ---- callbacks ---- */
 
 /* What a callback raises is no task's error. */
 static void call(sp_future *future, void (*fn)(sp_future *, void *), void *context)
@@ -93,18 +116,31 @@ static void call(sp_future *future, void (*fn)(sp_future *, void *), void *conte
     sp__error_restore(before);
 }
 
+/* The future is done: call a chain of callbacks, then give up the reference. */
+static void call_chain(struct sp__nested_call *nested)
+{
+    struct callback *callback = sp__container_of(nested, struct callback, call);
+    sp_future *future = callback->future;
+    for (struct sp__watch *next; callback != NULL;
+         callback = next != NULL ? sp__container_of(next, struct callback, watch) : NULL) {
+        next = callback->watch.next;
+        call(future, callback->fn, callback->context);
+        sp__os_free(callback);
+    }
+    sp_future_release(future);
+}
+
 /* Under the watch lock: tell the sets, and take the callbacks out, oldest first. */
 static struct sp__watch *tell_sets(sp_future *future)
 {
     struct sp__watch *callbacks = NULL;
-    for (struct sp__watch **at = &future->watches; *at != NULL;) {
-        struct sp__watch *watch = *at;
+    for (struct sp__watch *watch = future->watches, *next; watch != NULL; watch = next) {
+        next = watch->next;
         if (watch->notify != NULL) {
             tell_once(watch); /* stays linked: it tells that the set has this future */
-            at = &watch->next;
             continue;
         }
-        *at = watch->next;
+        unlink_watch(watch);
         watch->next = callbacks;
         callbacks = watch;
     }
@@ -117,13 +153,80 @@ void sp__watch_tell(sp_future *future)
     sp__word_lock_acquire(lock);
     struct sp__watch *callbacks = tell_sets(future);
     sp__word_lock_release(lock);
-    for (struct sp__watch *next; callbacks != NULL; callbacks = next) {
-        next = callbacks->next;
-        struct callback *callback = sp__container_of(callbacks, struct callback, watch);
-        call(future, callback->fn, callback->context);
-        sp__os_free(callback);
+    if (callbacks == NULL) {
+        sp_future_release(future);
+        return;
+    }
+    struct callback *first = sp__container_of(callbacks, struct callback, watch);
+    first->future = future;
+    first->call.run = call_chain;
+    sp__call_nested(&first->call);
+}
+
+void sp__watch_drop_callbacks(sp_future *future)
+{
+    for (struct sp__watch *at = future->watches, *next; at != NULL; at = next) {
+        next = at->next;
+        sp__os_free(sp__container_of(at, struct callback, watch));
     }
 }
+
+static void call_late(struct sp__nested_call *nested)
+{
+    struct callback *callback = sp__container_of(nested, struct callback, call);
+    call(callback->future, callback->fn, callback->context);
+}
+
+/* The future is done: call the callback here and now; deep inside of other callbacks, when they have returned.  The future
+   is kept for the call: the callback may release the reference by which we were called. */
+static void call_done(sp_future *future, void (*fn)(sp_future *, void *), void *context)
+{
+    struct callback late = { .call = { .run = call_late }, .future = future, .fn = fn, .context = context };
+    struct callback *kept = sp__nesting_is_full() ? sp__os_alloc(sizeof *kept) : NULL;
+    (void)sp_future_retain(future);
+    if (kept != NULL) {
+        *kept = late;
+        kept->call.run = call_chain;
+        sp__call_nested(&kept->call);
+        return;
+    }
+    if (sp__nesting_is_full())
+        call_late(&late.call); /* without memory to put it off */
+    else
+        sp__call_nested(&late.call);
+    sp_future_release(future);
+}
+
+/* False: no memory, or the future is done. */
+static bool register_callback(sp_future *future, void (*fn)(sp_future *, void *), void *context, bool *ret_no_memory)
+{
+    struct callback *callback = sp__os_alloc(sizeof *callback);
+    *ret_no_memory = callback == NULL;
+    if (callback == NULL)
+        return false;
+    *callback = (struct callback){ .fn = fn, .context = context };
+    struct sp__word_lock *lock = lock_of(future);
+    sp__word_lock_acquire(lock);
+    bool waits = sp__word_mark(&future->word, SP__FUTURE_WATCHED);
+    if (waits)
+        link_watch(future, &callback->watch);
+    sp__word_lock_release(lock); /* LAST TOUCH of the future: it may end, and the callback release it */
+    if (!waits)
+        sp__os_free(callback);
+    return waits;
+}
+
+void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future *future, void *context), void *context)
+{
+    bool no_memory = false;
+    if (future == NULL || (!sp__future_is_done(future) && register_callback(future, fn, context, &no_memory)))
+        return;
+    if (no_memory)
+        (void)sp__await(future, SP__NEVER); /* the call cannot fail: it waits itself */
+    call_done(future, fn, context);
+}
+
+/* ---- fork ---- */
 
 /* Around a fork no list of watches changes. */
 static void lock_all(void) SP__UNCHECKED
@@ -141,36 +244,3 @@ static void unlock_all(void) SP__UNCHECKED
 const struct sp__fork_handler sp__fork_watches = { .before = lock_all,
                                                    .in_parent = unlock_all,
                                                    .in_child = unlock_all };
-
-void sp__watch_drop_callbacks(sp_future *future)
-{
-    for (struct sp__watch *at = future->watches, *next; at != NULL; at = next) {
-        next = at->next;
-        sp__os_free(sp__container_of(at, struct callback, watch));
-    }
-}
-
-void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future *future, void *context), void *context)
-{
-    if (future == NULL)
-        return;
-    if (!sp__future_is_done(future)) {
-        struct callback *callback = sp__os_alloc(sizeof *callback);
-        if (callback == NULL) {
-            (void)sp__await(future, SP__NEVER); /* the call cannot fail: without memory it waits itself */
-            call(future, fn, context);
-            return;
-        }
-        *callback = (struct callback){ .fn = fn, .context = context };
-        struct sp__word_lock *lock = lock_of(future);
-        sp__word_lock_acquire(lock);
-        bool waits = sp__word_mark(&future->word, SP__FUTURE_WATCHED);
-        if (waits)
-            link_watch(future, &callback->watch);
-        sp__word_lock_release(lock);
-        if (waits)
-            return;
-        sp__os_free(callback);
-    }
-    call(future, fn, context);
-}

@@ -130,6 +130,32 @@ static void nested_results(long n)
     close_pool();
 }
 
+static sp_status nested_in_wait(const int *depth, int *ret);
+SP_TASK(nested_in_wait, int, int);
+static sp_status nested_in_wait(const int *depth, int *ret)
+{
+    *ret = *depth;
+    if (*depth == 0)
+        return SP_OK;
+    sp_future *future = sp_submit(pool, nested_in_wait, *depth - 1);
+    sp_status status = sp_wait(&future, 1, SP_ALL_COMPLETED, SP_FOREVER);
+    if (status == SP_OK)
+        status = sp_result(future, NULL, SP_NOWAIT);
+    sp_future_release(future);
+    return status;
+}
+
+static void nested_waits(long n)
+{
+    open_pool();
+    growth_begin();
+    sp_future *future = sp_submit(pool, nested_in_wait, (int)n);
+    growth_expect(sp_result(future, NULL, SP_FOREVER) == SP_OK);
+    sp_future_release(future);
+    growth_end();
+    close_pool();
+}
+
 /* ---- what a future is told and tells ---- */
 
 static void count_call(sp_future *future, void *context)
@@ -149,6 +175,74 @@ static void callbacks(long n)
     growth_end();
     growth_expect(calls == n);
     sp_future_release(future);
+}
+
+/* The oldest sets go first, then the future ends, then the others go. */
+static void sets(long n)
+{
+    sp_future *future = sp_future_new(&same_sp_task, &(int){ 1 });
+    sp_completion **made = calloc((size_t)n, sizeof *made);
+    growth_begin();
+    for (long i = 0; i < n; i++)
+        made[i] = sp_as_completed((sp_future *[]){ future, future }, 2, SP_FOREVER);
+    for (long i = 0; i < n / 2; i++)
+        sp_completion_release(made[i]);
+    growth_expect(sp_future_cancel(future));
+    for (long i = n / 2; i < n; i++) {
+        growth_expect(sp_next(made[i]) == future);
+        growth_expect(sp_next(made[i]) == NULL);
+        sp_completion_release(made[i]);
+    }
+    growth_end();
+    sp_future_release(future);
+    free(made);
+}
+
+/* One set of n futures, each of which many other sets watch. */
+static void a_set_of_watched(long n)
+{
+    enum { OTHERS = 20 };
+    sp_future **futures = calloc(2 * (size_t)n, sizeof *futures);
+    sp_completion *others[OTHERS];
+    for (long i = 0; i < n; i++)
+        futures[i] = futures[n + i] = sp_future_new(&same_sp_task, &(int){ 1 });
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = sp_as_completed(futures, (size_t)n, SP_FOREVER);
+    growth_begin();
+    sp_completion *set = sp_as_completed(futures, 2 * (size_t)n, SP_FOREVER);
+    growth_end();
+    long given = 0;
+    for (long i = 0; i < n; i++)
+        growth_expect(sp_future_cancel(futures[i]));
+    while (sp_next(set) != NULL)
+        given++;
+    growth_expect(given == n && sp_completion_status(set) == SP_OK);
+    for (int i = 0; i < OTHERS; i++)
+        sp_completion_release(others[i]);
+    sp_completion_release(set);
+    sp_release_all(futures, (size_t)n);
+    free(futures);
+}
+
+static void end_next(sp_future *future, void *context)
+{
+    (void)future;
+    growth_expect(sp_future_cancel(context));
+}
+
+static void a_chain_of_callbacks(long n)
+{
+    sp_future **futures = calloc((size_t)n, sizeof *futures);
+    for (long i = 0; i < n; i++)
+        futures[i] = sp_future_new(&same_sp_task, &(int){ 1 });
+    for (long i = 0; i + 1 < n; i++)
+        sp_future_add_done_callback(futures[i], end_next, futures[i + 1]);
+    growth_begin();
+    growth_expect(sp_future_cancel(futures[0]));
+    growth_expect(sp_future_cancelled(futures[n - 1]));
+    growth_end();
+    sp_release_all(futures, (size_t)n);
+    free(futures);
 }
 
 static sp_event gate;
@@ -184,6 +278,10 @@ GROWTH_TABLE(
     { "map n inputs lazily", map_lazy, .n = 100, .exponent = 1 },
     { "n lazy maps without inputs", make_lazy_maps, .n = 10, .exponent = 1, .unit = GROWTH_CPU },
     { "results nested n deep", nested_results, .n = 100, .exponent = 1 },
+    { "waits nested n deep", nested_waits, .n = 100, .exponent = 1 },
     { "n callbacks on one future", callbacks, .n = 100, .exponent = 1 },
+    { "n sets on one future", sets, .n = 100, .exponent = 1 },
+    { "a set of n futures that others watch", a_set_of_watched, .n = 100, .exponent = 1 },
+    { "callbacks that end the next of n futures", a_chain_of_callbacks, .n = 100, .exponent = 1 },
     { "cancel n queued futures", cancel_queued, .n = 100, .exponent = 1 }
 )

@@ -20,6 +20,8 @@ enum future_weakness {
     WHOLE_HOLD,     /* of the watch lock: first link, then mark */
     TOLD,           /* the look whether a set has been told already */
     KEPT_REFERENCE, /* until everybody is told */
+    LENT_REFERENCE, /* by which a future is lent to its callbacks, when the one that ends it has none to keep */
+    LATE_REFERENCE, /* by which it is lent to a callback that is added when it is done */
     LAST_RELEASE    /* by who finds that it was the last when it finished */
 };
 
@@ -64,7 +66,7 @@ static uint64_t load_acquire(const sp__state_word *word, rl::debug_info_param wh
 
 static struct {
     unsigned long run, helped, settled, cancelled, refused, too_late, parked, watched, told_by_itself, told_twice,
-        called, kept, last_by_finish, last_by_look, last_by_subtraction;
+        called, kept, lent, given_up, last_by_finish, last_by_look, last_by_subtraction;
 } happened;
 
 /* ---- future.h ---- */
@@ -75,6 +77,7 @@ struct watch {
     rl::var<struct watch *> next; /* guarded by the watch lock */
     rl::var<bool> told;           /* as above */
     bool callback;                /* or the watch of a set */
+    bool releases;                /* a callback that gives up a reference */
     unsigned thread;              /* whose it is */
 };
 
@@ -182,8 +185,14 @@ static void remove_watch(const struct watch *watch)
     watch_lock->unlock(RL_INFO);
 }
 
-static void call(unsigned thread)
+static void release(void);
+
+/* The future is lent for the call, also when the callback gives up a reference. */
+static void call(unsigned thread, bool releases)
 {
+    happened.given_up += releases;
+    if (releases)
+        release();
     look_at_result();
     seen_so_far.called[thread]++;
 }
@@ -205,18 +214,20 @@ static void tell_watches(void)
     watch_lock->unlock(RL_INFO);
     for (; callbacks != NULL; callbacks = next) {
         next = callbacks->next(RL_INFO).load();
-        call(callbacks->thread);
+        call(callbacks->thread, callbacks->releases);
         delete callbacks;
     }
 }
 
-static void add_callback(void)
+/* A callback that releases gets a reference of the caller's for it. */
+static void add_callback(bool releases)
 {
     unsigned self = rl::thread_index();
     seen_so_far.wanted[self]++;
     if (phase() < SP__FINISHED) {
         struct watch *watch = new struct watch;
         watch->callback = true;
+        watch->releases = releases;
         watch->thread = self;
         watch_lock->lock(RL_INFO);
         bool waits = model_weakened == MARK_WATCHED || mark(SP__FUTURE_WATCHED);
@@ -231,7 +242,11 @@ static void add_callback(void)
             return;
         delete watch;
     }
-    call(self);
+    if (model_weakened != LATE_REFERENCE)
+        sp__word_retain(&future->word);
+    call(self, releases);
+    if (model_weakened != LATE_REFERENCE)
+        release();
 }
 
 /* ---- state.c ---- */
@@ -279,11 +294,14 @@ static bool complete(enum sp__phase from, enum sp__phase terminal, bool drop)
         return false;
     RL_ASSERT(seen_so_far.ends++ == 0);
     if (seen & (SP__FUTURE_PARKED | SP__FUTURE_WATCHED)) {
+        bool lent = !drop && (seen & SP__FUTURE_WATCHED);
+        bool at_once = model_weakened == (drop ? KEPT_REFERENCE : LENT_REFERENCE);
         happened.kept += drop;
-        if (drop && model_weakened == KEPT_REFERENCE)
+        happened.lent += lent;
+        if ((drop || lent) && at_once)
             release();
         tell(seen);
-        if (drop && model_weakened != KEPT_REFERENCE)
+        if ((drop || lent) && !at_once)
             release();
     } else if (drop && sp__refs_of(seen) == 1 && model_weakened != LAST_RELEASE) {
         happened.last_by_finish++;
@@ -390,17 +408,22 @@ static void begin(void)
     (void)move(SP__PENDING, SP__RUNNING);
 }
 
-static void settle(void)
+/* True: the thread has given its reference to a callback. */
+static bool settle(void)
 {
     while (phase() < SP__FINISHED) {
         if (move(SP__RUNNING, SP__SETTLING)) {
             RL_ASSERT(future->prepared(RL_INFO).load() == 1);
             happened.settled++;
+            bool gives = rl::rand(2) == 0;
+            if (gives)
+                add_callback(true);
             run(SP__SETTLING, false);
-            return;
+            return gives;
         }
         rl::yield(1, RL_INFO);
     }
+    return false;
 }
 
 static void wait(bool timed)
@@ -450,7 +473,7 @@ static void do_something(int may)
     else if (choice == 4 && (may & WATCHES))
         be_told(timed);
     else if (choice == 5 && (may & WATCHES))
-        add_callback();
+        add_callback(false);
     else if (choice == 6)
         ask();
     else {
@@ -503,12 +526,15 @@ struct future_suite : rl::test_suite<future_suite<threads, most_deeds, may, sett
         }
         if (index == 0)
             begin();
-        else if (index == 1 && settles)
-            settle();
+        else if (index == 1 && settles && settle())
+            return;
         for (unsigned deeds = rl::rand(most_deeds + 1); deeds > 0; deeds--)
             do_something(may);
         use();
-        release();
+        if ((may & WATCHES) && rl::rand(2) == 0)
+            add_callback(true);
+        else
+            release();
     }
 
     void after()
@@ -543,6 +569,8 @@ static bool as_it_is(const char *program)
     ok = model_happened(program, "told its own watch", happened.told_by_itself) && ok;
     ok = model_happened(program, "found a watch told already", happened.told_twice) && ok;
     ok = model_happened(program, "kept the reference to tell", happened.kept) && ok;
+    ok = model_happened(program, "lent to its callbacks", happened.lent) && ok;
+    ok = model_happened(program, "released by a callback", happened.given_up) && ok;
     ok = model_happened(program, "destroyed by the completion", happened.last_by_finish) && ok;
     ok = model_happened(program, "destroyed by the only holder", happened.last_by_look) && ok;
     return model_happened(program, "destroyed by the last of several", happened.last_by_subtraction) && ok;
@@ -566,6 +594,7 @@ static bool weakened(const char *program)
                 { WHOLE_HOLD, "linking and marking in one hold" },
                 { TOLD, "the look whether it was told" },
                 { KEPT_REFERENCE, "the reference of who tells" },
+                { LATE_REFERENCE, "the reference for a late callback" },
                 { LAST_RELEASE, "the end by the completion" } };
     const int may = WAITS | WATCHES | CANCELS | HELPS;
     bool ok = true;
@@ -573,8 +602,10 @@ static bool weakened(const char *program)
         ok = model_breaks<future_suite<3, 4, may, false> >(program, "3 threads", all[i].which, all[i].name) && ok;
     ok = model_breaks<future_suite<4, 2, WAITS, true> >(program, "settled", MOVE_ACQUIRE, "acquire in sp__word_move") &&
          ok;
-    return model_breaks<future_suite<4, 2, WAITS, true> >(program, "settled", MOVE_RELEASE,
-                                                          "release in sp__word_move") &&
+    ok = model_breaks<future_suite<4, 2, WAITS, true> >(program, "settled", MOVE_RELEASE, "release in sp__word_move") &&
+         ok;
+    return model_breaks<future_suite<2, 2, WATCHES, true> >(program, "settled", LENT_REFERENCE,
+                                                            "the reference that callbacks are lent") &&
            ok;
 }
 
