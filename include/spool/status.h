@@ -15,14 +15,14 @@ SP_BEGIN_DECLS_
    BrokenExecutor · RUNTIME_ERROR · VALUE_ERROR · TYPE_ERROR · MEMORY_ERROR · OS_ERROR · PICKLING_ERROR · DEADLOCK a wait
    that would never end · INTERRUPTED reserved · STOP StopIteration */
 #define SP_STATUS_LIST_(X)                                                                                             \
-    X(OK) X(TIMEOUT) X(CANCELLED) X(INVALID_STATE) X(EMPTY) X(FULL) X(SHUT_DOWN) X(BROKEN_BARRIER) X(BROKEN_POOL)      \
-    X(RUNTIME_ERROR) X(VALUE_ERROR) X(TYPE_ERROR) X(MEMORY_ERROR) X(OS_ERROR) X(PICKLING_ERROR) X(DEADLOCK)            \
-    X(INTERRUPTED) X(STOP)
+    X(OK)                                                                                                              \
+    X(TIMEOUT) X(CANCELLED) X(INVALID_STATE) X(EMPTY) X(FULL) X(SHUT_DOWN) X(BROKEN_BARRIER) X(BROKEN_POOL)            \
+        X(RUNTIME_ERROR) X(VALUE_ERROR) X(TYPE_ERROR) X(MEMORY_ERROR) X(OS_ERROR) X(PICKLING_ERROR) X(DEADLOCK)        \
+            X(INTERRUPTED) X(STOP)
 
 #define SP_STATUS_ENUM_(name) SP_##name,
 typedef enum sp_status {
-    SP_STATUS_LIST_(SP_STATUS_ENUM_)
-    SP_USER_ERROR = 1000, /* a program's own statuses begin here */
+    SP_STATUS_LIST_(SP_STATUS_ENUM_) SP_USER_ERROR = 1000, /* a program's own statuses begin here */
     SP_STATUS_MAX_ = 0x7fffffff
 } sp_status;
 #undef SP_STATUS_ENUM_
@@ -90,8 +90,9 @@ SP_API void sp_set_deadlock_hook(void (*hook)(const char *report, void *context)
    to end these waits.  The report is one line that names the pool, the tasks that wait and the one that is next.
 
    Once, until one of the waits ends.  The default writes the report to standard error; the pool waits on.  The hook runs in a
-   worker that waits, or in a thread that submits; it may call the library, end the wait, submit, but must not wait.  Waits
-   for futures of the own pool never starve it, see future.h. */
+   worker that waits, or in a thread that submits.  It may call the library, end the wait, submit, and wait itself, for a lock
+   under which the program logs for example: until it returns, its worker does not count as waiting, and its wait does not
+   end.  Waits for futures of the own pool never starve it, see future.h. */
 SP_API void sp_set_starvation_hook(void (*hook)(const char *report, void *context), void *context);
 
 SP_END_DECLS_

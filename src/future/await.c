@@ -55,21 +55,25 @@ static bool spin_until_done(const sp_future *future)
     return true;
 }
 
-/* Sleep until it is done.  False: the deadline passed. */
-static bool sleep_until_done(sp_future *future, int64_t deadline)
+/* Sleep until it is done.  pre: it does not answer at once. */
+static sp_status sleep_for(sp_future *future, int64_t deadline)
 {
-    bool in_time = true;
+    struct sp__edge edge = {
+        .does = "waits for the future", .object = future, .owner = sp__future_runner, .may_be_refused = true
+    };
+    enum sp__parked parked = SP__PARK_RECHECK;
     while (sp__word_mark(&future->word, SP__FUTURE_PARKED)) {
-        if (!in_time)
-            return false;
-        in_time = sp__park(&(struct sp__wait){ .address = &future->word,
-                                               .kind = SP__FUTURE,
-                                               .must_wait = not_done,
-                                               .context = future,
-                                               .deadline = deadline,
-                                               .spun = true }) != SP__PARK_TIMEOUT;
+        if (parked == SP__PARK_TIMEOUT || parked == SP__PARK_DEADLOCK)
+            return parked == SP__PARK_TIMEOUT ? SP_TIMEOUT : SP_DEADLOCK;
+        parked = sp__park(&(struct sp__wait){ .address = &future->word,
+                                              .kind = SP__FUTURE,
+                                              .must_wait = not_done,
+                                              .context = future,
+                                              .deadline = deadline,
+                                              .edge = deadline == SP__NEVER ? &edge : NULL,
+                                              .spun = true });
     }
-    return true;
+    return SP_OK;
 }
 
 /* What a wait answers without waiting; false: it must wait. */
@@ -86,21 +90,6 @@ static bool answers_at_once(const sp_future *future, int64_t deadline, sp_status
     else
         return false;
     return true;
-}
-
-/* pre: it does not answer at once. */
-static sp_status sleep_for(sp_future *future, int64_t deadline)
-{
-    if (deadline != SP__NEVER)
-        return sleep_until_done(future, deadline) ? SP_OK : SP_TIMEOUT;
-    struct sp__edge edge = {
-        .does = "waits for the future", .object = future, .owner = sp__future_runner, .may_be_refused = true
-    };
-    if (!sp__edge_publish(&edge))
-        return SP_DEADLOCK;
-    (void)sleep_until_done(future, SP__NEVER);
-    sp__edge_withdraw(&edge);
-    return SP_OK;
 }
 
 /* Wait while others run it, or drive the executor that it belongs to. */

@@ -204,22 +204,24 @@ static size_t first_pending(sp_completion *completion)
     return completion->from;
 }
 
-/* Sleep once, until so many have arrived or something else wakes us.  False: the deadline passed. */
-static bool sleep_until(sp_completion *completion, size_t wanted, int64_t deadline, bool spun)
+/* Sleep once, until so many have arrived or something else wakes us. */
+static enum sp__parked sleep_until(sp_completion *completion, size_t wanted, int64_t deadline, bool spun,
+                                   struct sp__edge *edge)
 {
     sp__store_relaxed(&completion->wanted, (uint32_t)wanted); /* relaxed: see arrive */
     struct sp__spin spin = SP__SPIN;
     for (bool goes_on = !spun; goes_on; goes_on = sp__spin(&spin))
         if (!too_few(completion)) {
             sp__spin_paid(&spin);
-            return true;
+            return SP__PARK_CHANGED;
         }
     return sp__park(&(struct sp__wait){ .address = &completion->arrived,
                                         .kind = SP__COMPLETION,
                                         .must_wait = too_few,
                                         .context = completion,
                                         .deadline = deadline,
-                                        .spun = true }) != SP__PARK_TIMEOUT;
+                                        .edge = edge,
+                                        .spun = true });
 }
 
 /* Lend a worker, as sp__lend.  It takes an array of the futures; without memory for it there is no loan. */
@@ -278,20 +280,24 @@ static bool await_arrival(sp_completion *completion)
             completion->status = completion->awaited != NULL ? SP_OS_ERROR : SP_MEMORY_ERROR;
             return true;
         }
-        (void)sleep_until(completion, completion->taken + 1, sp__retry_at(completion->deadline), true);
+        (void)sleep_until(completion, completion->taken + 1, sp__retry_at(completion->deadline), true, NULL);
         return !sp__deadline_passed(completion->deadline);
     }
-    bool in_time = sleep_until(completion, completion->taken + 1, completion->deadline, lender != NULL);
+    bool in_time = sleep_until(completion, completion->taken + 1, completion->deadline, lender != NULL, NULL) !=
+                   SP__PARK_TIMEOUT;
     if (lender != NULL)
         lender->give_back(lender, &loan);
     completion->refusals = 0;
     return in_time;
 }
 
-sp_status sp__completion_await_all(sp_completion *completion)
+sp_status sp__completion_await_all(sp_completion *completion, struct sp__edge *edge)
 {
     while (sp__load_seq_cst(&completion->arrived) < completion->distinct) { /* seq_cst: as in too_few */
-        if (!sleep_until(completion, completion->distinct, completion->deadline, false) && too_few(completion))
+        enum sp__parked parked = sleep_until(completion, completion->distinct, completion->deadline, false, edge);
+        if (parked == SP__PARK_DEADLOCK)
+            return SP_DEADLOCK;
+        if (parked == SP__PARK_TIMEOUT && too_few(completion))
             return SP_TIMEOUT;
     }
     return SP_OK;

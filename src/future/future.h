@@ -228,8 +228,9 @@ static inline bool sp__drive(sp_future *future)
 bool sp__help(sp_future *future, bool at_any_price);
 
 /* ---- completion.c ---- */
+struct sp__edge;
 sp_completion *sp__completion_new(sp_future *const *futures, size_t n, int64_t deadline);
-/* Sleep until all are done, woken once.  SP_OK or SP_TIMEOUT. */
-sp_status sp__completion_await_all(sp_completion *completion);
+/* Sleep until all are done, woken once; `edge` as in sp__wait.  SP_OK, SP_TIMEOUT or SP_DEADLOCK. */
+sp_status sp__completion_await_all(sp_completion *completion, struct sp__edge *edge);
 
 #endif

@@ -22,34 +22,29 @@ static sp_status wait_in_turn(sp_future *const *futures, size_t n, int64_t deadl
     return status;
 }
 
-/* What is left of a set, for the graph of waits: it waits for each of them, so any will do. */
+/* A set, for the graph of waits: it waits for each of them. */
 struct rest {
     sp_future *const *futures;
-    size_t n, at; /* at: guarded by the graph's lock; those before it are done */
+    size_t n;
 };
 
-static uint64_t runner_of_rest(const void *object)
+static uint64_t next_runner(const void *object, size_t *at)
 {
-    struct rest *rest = (struct rest *)(uintptr_t)object;
-    while (rest->at < rest->n && sp__future_is_done(rest->futures[rest->at]))
-        rest->at++;
-    return rest->at < rest->n ? sp__future_runner(rest->futures[rest->at]) : 0;
+    const struct rest *rest = object;
+    uint64_t runner = 0;
+    while (runner == 0 && *at < rest->n)
+        runner = sp__future_runner(rest->futures[(*at)++]);
+    return runner;
 }
 
 /* All with one sleep.  pre: the caller is no worker. */
 static sp_status wait_at_once(sp_completion *completion, sp_future *const *futures, size_t n, int64_t deadline)
 {
-    if (deadline != SP__NEVER)
-        return sp__completion_await_all(completion);
-    struct rest rest = { futures, n, 0 };
+    struct rest rest = { futures, n };
     struct sp__edge edge = {
-        .does = "waits for futures, this is the set", .object = &rest, .owner = runner_of_rest, .may_be_refused = true
+        .does = "waits for futures, this is the set", .object = &rest, .next_owner = next_runner, .may_be_refused = true
     };
-    if (!sp__edge_publish(&edge))
-        return SP_DEADLOCK;
-    sp_status status = sp__completion_await_all(completion);
-    sp__edge_withdraw(&edge);
-    return status;
+    return sp__completion_await_all(completion, deadline == SP__NEVER ? &edge : NULL);
 }
 
 /* Have those run whose executor is driven by who waits.  False: the deadline passed. */

@@ -85,20 +85,35 @@ SP__CONSTRUCTOR static void watch_forks(void)
 
 /* ---- the end of a thread ---- */
 
-static pthread_key_t end_key; /* set once, before main */
-static bool have_key;         /* set once, before main */
+/* The key is made by the first thread that asks, which may be a constructor's, before any of ours has run. */
+enum { NO_KEY, KEY_IN_THE_MAKING, KEY_MADE };
+static uint32_t key_state;    /* atomic */
+static pthread_key_t end_key; /* set once, before KEY_MADE */
 
-void sp__os_set_thread_end_handler(void (*handler)(void *argument))
+/* An errno value. */
+static int make_key(void (*handler)(void *argument))
 {
-    if (!have_key)
-        have_key = pthread_key_create(&end_key, handler) == 0;
+    uint32_t seen = NO_KEY;
+    /* acq_rel: and acquire when it fails; pairs with the release below */
+    while (!sp__cas_acq_rel(&key_state, &seen, KEY_IN_THE_MAKING)) {
+        if (seen == KEY_MADE)
+            return 0;
+        seen = NO_KEY;
+        sp__os_yield();
+    }
+    int error = sp__fault_now() ? EAGAIN : pthread_key_create(&end_key, handler);
+    /* release: publishes the key; pairs with the acquires here and in sp__os_at_thread_end */
+    sp__store_release(&key_state, error == 0 ? KEY_MADE : NO_KEY);
+    return error;
 }
 
-int sp__os_at_thread_end(void *argument)
+int sp__os_at_thread_end(void (*handler)(void *argument), void *argument)
 {
-    if (!have_key)
-        return EAGAIN;
-    return sp__fault_now() ? ENOMEM : pthread_setspecific(end_key, argument);
+    /* acquire: pairs with the release in make_key */
+    int error = sp__load_acquire(&key_state) == KEY_MADE ? 0 : make_key(handler);
+    if (error == 0)
+        error = sp__fault_now() ? ENOMEM : pthread_setspecific(end_key, argument);
+    return error;
 }
 
 void sp__os_yield(void)

@@ -77,11 +77,9 @@ char *sp__os_read_file(const char *path);
 int sp__os_at_exit(void (*handler)(void));
 /* As if main had returned 0. */
 _Noreturn void sp__os_exit(void);
-/* Who is called at the end of threads that ask for it: always the same.  First before main. */
-void sp__os_set_thread_end_handler(void (*handler)(void *argument));
 /* Call the handler with this argument when the calling thread ends; again for a thread that asks again while it ends.  The
-   last argument counts, NULL is none.  An errno value. */
-int sp__os_at_thread_end(void *argument);
+   handler is one for the whole process; of the arguments of a thread the last counts, NULL is none.  An errno value. */
+int sp__os_at_thread_end(void (*handler)(void *argument), void *argument);
 void sp__os_yield(void);
 
 /* ---- copies.c ---- */

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "park/deadline.h"
 #include "park/spin.h"
+#include "park/wait_graph.h"
 #include "park/word_lock.h"
 
 enum { BUCKETS = 1024, CACHE_LINE = 64 };
@@ -88,24 +89,26 @@ static bool enqueue(struct sleeper *self, const struct sp__wait *wait)
     return stays;
 }
 
-enum withdrawal { WITHDRAWN, BEING_WOKEN, MUST_STAY };
+/* Under the bucket lock.  For a moment: as if others of (address, kind) still slept. */
+static void dequeue(struct bucket *bucket, struct sleeper *self, const struct sp__wait *wait, bool for_good)
+{
+    self->queued = false;
+    sp__list_remove(&self->node);
+    sp__sub_relaxed(&bucket->sleepers, 1); /* relaxed: as in enqueue */
+    if (wait->on_timeout != NULL)
+        wait->on_timeout(wait->context, !for_good || anyone(bucket, wait->address, wait->kind));
+}
 
-/* At the deadline: leave the list, unless a waker was first or will be. */
-static enum withdrawal withdraw(struct sleeper *self, const struct sp__wait *wait)
+/* Leave the list: for good, or for a moment, when the marks of the object stay as they are.  False: a waker was first or will
+   be. */
+static bool withdraw(struct sleeper *self, const struct sp__wait *wait, bool for_good)
 {
     struct bucket *bucket = lock_bucket(wait->address);
-    enum withdrawal result = BEING_WOKEN;
-    if (self->queued)
-        result = wait->may_give_up == NULL || wait->may_give_up(wait->context) ? WITHDRAWN : MUST_STAY;
-    if (result == WITHDRAWN) {
-        self->queued = false;
-        sp__list_remove(&self->node);
-        sp__sub_relaxed(&bucket->sleepers, 1); /* relaxed: as in enqueue */
-        if (wait->on_timeout != NULL)
-            wait->on_timeout(wait->context, anyone(bucket, wait->address, wait->kind));
-    }
+    bool may = self->queued && (wait->may_give_up == NULL || wait->may_give_up(wait->context));
+    if (may)
+        dequeue(bucket, self, wait, for_good);
     unlock_bucket(bucket);
-    return result;
+    return may;
 }
 
 /* Watch the state for a while.  True: woken. */
@@ -122,32 +125,55 @@ static bool spin_until_woken(struct sleeper *self)
     return false;
 }
 
-/* Sleep while the record is ASLEEP, until the deadline; `late` is called when `alarm` comes first. */
-static enum sp__parked sleep_on(struct sleeper *self, const struct sp__wait *wait, const struct sp__block_hooks *hooks,
-                                int64_t alarm)
+enum slept { SLEPT_UNTIL_WOKEN, SLEPT_TOO_LONG, SLEPT_NOT };
+
+/* Sleep while the record is ASLEEP, until then at most, in the graph of waits. */
+static enum slept sleep_on(struct sleeper *self, struct sp__edge *edge, int64_t until)
 {
-    int64_t deadline = wait->deadline;
+    bool woken;
+    if (edge != NULL && !sp__edge_publish(edge))
+        return SLEPT_NOT;
     /* acquire: pairs with the exchange in wake_all; token and all that the waker did are visible */
-    while (sp__load_acquire(&self->state) == ASLEEP) {
-        bool alarm_first = alarm < deadline;
-        if (sp__os_futex_wait(&self->state, ASLEEP, alarm_first ? alarm : deadline) != ETIMEDOUT)
-            continue;
-        if (alarm_first) {
-            alarm = SP__NEVER;
-            hooks->late(hooks->context);
-        } else if (withdraw(self, wait) == WITHDRAWN) {
-            return SP__PARK_TIMEOUT;
-        } else {
-            deadline = SP__NEVER; /* a waker's store is all that is left to wait for */
-        }
-    }
+    while (!(woken = sp__load_acquire(&self->state) == WOKEN) &&
+           sp__os_futex_wait(&self->state, ASLEEP, until) != ETIMEDOUT)
+        continue;
+    if (edge != NULL)
+        sp__edge_withdraw(edge);
+    return woken ? SLEPT_UNTIL_WOKEN : SLEPT_TOO_LONG;
+}
+
+/* A waker has unlinked the record, or will: its store is all that is left to wait for. */
+static enum sp__parked sleep_until_stored(struct sleeper *self)
+{
+    (void)sleep_on(self, NULL, SP__NEVER);
     return self->token;
+}
+
+/* Give up.  `result` is what became of the wait, unless a waker was first. */
+static enum sp__parked give_up(struct sleeper *self, const struct sp__wait *wait, enum sp__parked result)
+{
+    return withdraw(self, wait, true) ? result : sleep_until_stored(self);
+}
+
+/* Call `late`.  It may run anything, for as long as it likes, and a wake-up that came to us meanwhile would be of no use to
+   the others: so we go out of the queue, unless a grant could be lost by that.  False: the wait is over, see *result. */
+static bool be_late(struct sleeper *self, const struct sp__wait *wait, const struct sp__block_hooks *hooks,
+                    enum sp__parked *result)
+{
+    if (!wait->keeps_place && !withdraw(self, wait, false)) {
+        *result = sleep_until_stored(self);
+        return false;
+    }
+    hooks->late(hooks->context);
+    *result = SP__PARK_CHANGED;
+    return wait->keeps_place || enqueue(self, wait);
 }
 
 static enum sp__parked sleep_until_woken(struct sleeper *self, const struct sp__wait *wait,
                                          const struct sp__block_hooks *hooks)
 {
     uint32_t seen = WAITING;
+    enum sp__parked result;
     if (!wait->spun && spin_until_woken(self))
         return self->token;
     int64_t alarm = SP__NEVER;
@@ -156,7 +182,21 @@ static enum sp__parked sleep_until_woken(struct sleeper *self, const struct sp__
     /* acq_rel: and acquire when it fails; pairs with the exchange in wake_all, as in sleep_on */
     if (!sp__cas_acq_rel(&self->state, &seen, ASLEEP))
         return self->token;
-    return sleep_on(self, wait, hooks, alarm);
+    for (;;) {
+        bool alarm_first = alarm < wait->deadline;
+        switch (sleep_on(self, wait->edge, alarm_first ? alarm : wait->deadline)) {
+        case SLEPT_UNTIL_WOKEN:
+            return self->token;
+        case SLEPT_NOT:
+            return give_up(self, wait, SP__PARK_DEADLOCK);
+        case SLEPT_TOO_LONG:
+            if (!alarm_first)
+                return give_up(self, wait, SP__PARK_TIMEOUT);
+            alarm = SP__NEVER;
+            if (!be_late(self, wait, hooks, &result))
+                return result;
+        }
+    }
 }
 
 enum sp__parked sp__park(const struct sp__wait *wait)
@@ -167,7 +207,7 @@ enum sp__parked sp__park(const struct sp__wait *wait)
         return SP__PARK_CHANGED;
     if (wait->before_sleep != NULL)
         wait->before_sleep(wait->context);
-    sp__wake_deferred(); /* whoever sleeps holds up nobody; they may be part of a cycle */
+    sp__wake_deferred(); /* a sleeper holds up nobody whom it has notified; they may be part of a cycle */
     const struct sp__block_hooks *hooks = sp__self()->hooks;
     if (hooks == NULL)
         return sleep_until_woken(&self, wait, NULL);
@@ -244,7 +284,12 @@ size_t sp__unpark(const struct sp__wake *wake)
 
 void sp__wake_deferred(void)
 {
-    struct sp__list *deferred = &sp__self()->deferred, woken;
+    sp__wake_deferred_of(sp__self());
+}
+
+void sp__wake_deferred_of(struct sp__runner *runner)
+{
+    struct sp__list *deferred = &runner->deferred, woken;
     if (deferred->next == NULL || sp__list_empty(deferred))
         return;
     sp__list_init(&woken);
@@ -258,13 +303,17 @@ bool sp__park_maybe_waiters(const void *address)
     return sp__load_seq_cst(&bucket_of(address)->sleepers) != 0;
 }
 
-void sp__park_block(void (*fn)(void *arg), void *arg)
+void sp__park_block(void (*fn)(void *arg), void *arg, struct sp__edge *edge)
 {
     const struct sp__block_hooks *hooks = sp__self()->hooks;
     sp__wake_deferred(); /* as in sp__park */
     if (hooks != NULL)
         hooks->before(hooks->context);
+    if (edge != NULL)
+        (void)sp__edge_publish(edge);
     fn(arg);
+    if (edge != NULL)
+        sp__edge_withdraw(edge);
     if (hooks != NULL)
         hooks->after(hooks->context);
 }

@@ -48,6 +48,11 @@ struct sp__wait {
     void *context;
     int64_t deadline; /* see deadline.h */
     bool spun;        /* the caller has spun before, or wants no spin */
+    bool
+        keeps_place; /* the sleeper stays in the queue, to be granted, while `late` of its block hooks runs; see README.md */
+    /* For the graph of waits: in it while the thread sleeps, and only then.  NULL, always with a time limit: anybody may end
+       the wait. */
+    struct sp__edge *edge;
 };
 
 enum sp__parked {
@@ -55,7 +60,8 @@ enum sp__parked {
     SP__PARK_RECHECK,     /* woken: look at the word again */
     SP__PARK_GRANTED,     /* woken, and what was waited for is the caller's */
     SP__PARK_REFUSED,     /* woken, and what was waited for will not come */
-    SP__PARK_TIMEOUT      /* the deadline passed and nothing was granted */
+    SP__PARK_TIMEOUT,     /* the deadline passed and nothing was granted */
+    SP__PARK_DEADLOCK     /* the wait would close a cycle of edges that may be refused */
 };
 
 /* Sleep.  The block hooks of the runner are run around the sleep, not when there is none. */
@@ -80,15 +86,18 @@ struct sp__wake {
 
 /* Wake.  Returns how many were woken.  Without `commit`, `address` is only a number. */
 size_t sp__unpark(const struct sp__wake *wake);
-/* Wake whom the calling runner has unlinked and left asleep. */
+/* Wake those that the calling runner has unlinked and left asleep. */
 void sp__wake_deferred(void);
+/* The same for a runner that ends; the calling thread is on its stack. */
+void sp__wake_deferred_of(struct sp__runner *runner);
 
 /* False: nobody sleeps in the bucket of `address`, and whoever comes sees what the caller wrote before by a sequentially
    consistent read-modify-write.  True: perhaps. */
 bool sp__park_maybe_waiters(const void *address);
 
-/* A blocking call of the system (joining a thread, waiting for descriptors): run it with the block hooks around it. */
-void sp__park_block(void (*fn)(void *arg), void *arg);
+/* A blocking call of the system (joining a thread, waiting for descriptors): run it with the block hooks around it.  `edge`:
+   as in sp__wait, and may not be refused; in the graph while fn runs, which must do nothing but wait. */
+void sp__park_block(void (*fn)(void *arg), void *arg, struct sp__edge *edge);
 
 /* In the child of a fork nobody sleeps; see README.md. */
 void sp__park_after_fork(void);

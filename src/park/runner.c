@@ -13,7 +13,6 @@
 
 SP_API SP_TLS_ uint64_t sp_self_id_; /* the id of `current`, for the inline part of the locks */
 uint32_t sp__process_number;         /* changes only in the child of a fork, before it has threads */
-void (*sp__foreign_thread_ends)(struct sp__runner *runner);
 void (*sp__runner_leaves)(void);
 SP_TLS_ struct sp__runner *sp__current_runner;
 
@@ -49,7 +48,7 @@ static void set_none(void)
 
 void sp__runner_init(struct sp__runner *runner, const char *name)
 {
-    *runner = (struct sp__runner){ .id = fresh_id(true), .name = name };
+    *runner = (struct sp__runner){ .id = fresh_id(true), .name = name, .thread_runner = runner };
     sp__graph_add(runner);
 }
 
@@ -63,9 +62,13 @@ void sp__runner_adopt(struct sp__runner *runner)
     set_current(runner);
 }
 
+/* Those that the thread has notified while it held their lock are woken, though it has not released it: they find, and
+   report, that the owner has ended. */
 void sp__runner_leave(void)
 {
-    sp__graph_remove(sp__current_runner);
+    struct sp__runner *runner = sp__current_runner;
+    sp__graph_remove(runner);
+    sp__wake_deferred_of(runner);
     set_none();
     if (sp__runner_leaves != NULL)
         sp__runner_leaves();
@@ -73,17 +76,15 @@ void sp__runner_leave(void)
 
 static void foreign_ends(void *runner)
 {
-    if (sp__foreign_thread_ends != NULL)
-        sp__foreign_thread_ends(runner);
+    sp__foreign_thread_ends(runner);
     sp__runner_leave();
 }
 
 /* Without notice of its end a thread cannot be told from one that has ended: its id then is of the other kind. */
 static void init_foreign(void)
 {
-    foreign = (struct sp__runner){ .name = "foreign thread" };
-    sp__os_set_thread_end_handler(foreign_ends); /* a constructor of the program may come before ours */
-    bool told = sp__os_at_thread_end(&foreign) == 0;
+    foreign = (struct sp__runner){ .name = "foreign thread", .thread_runner = &foreign };
+    bool told = sp__os_at_thread_end(foreign_ends, &foreign) == 0;
     foreign.id = fresh_id(told);
     set_current(&foreign);
     if (told)
@@ -113,13 +114,17 @@ void sp__runner_push(struct sp__runner *runner, const char *name)
     runner->thread = outer->thread;
     runner->deferred.next = runner->deferred.prev = NULL;
     runner->stack_bottom = outer->stack_bottom;
-    runner->next_alive = NULL;
-    runner->edge = NULL;
+    runner->thread_runner = outer->thread_runner;
+    runner->known = false;
     set_current(runner);
 }
 
 void sp__runner_pop(struct sp__runner *runner)
 {
+    if (runner->known)
+        sp__graph_forget(runner);
+    if (runner->deferred.next != NULL)
+        sp__wake_deferred_of(runner); /* as in sp__runner_leave */
     set_current(runner->outer);
 }
 
@@ -163,5 +168,4 @@ const struct sp__fork_handler sp__fork_park = { .before = sp__graph_before_fork,
 SP__CONSTRUCTOR static void register_handlers(void)
 {
     sp__os_refuse_copies();
-    sp__os_set_thread_end_handler(foreign_ends);
 }

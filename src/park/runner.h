@@ -24,7 +24,9 @@ struct sp__block_hooks {
     /* After `before`: when is `late` to be called, once, if the sleep still lasts?  SP__NEVER: not.  `for_time_only`: nothing
        can end it but time.  Optional, both or none. */
     int64_t (*alarm)(void *context, bool for_time_only);
-    void (*late)(void *context); /* in the thread that sleeps, without a lock; must not sleep itself */
+    /* In the thread that sleeps, which is awake for it: without a lock, out of the graph of waits and, but for waits that
+       keep their place, of the queue of sleepers.  It may run code of the user's, which may wait. */
+    void (*late)(void *context);
 };
 
 struct sp__edge;
@@ -40,11 +42,15 @@ struct sp__runner {
     const uint64_t *cancel_word;         /* the state word of that task's future, or NULL */
     const void *pool;                    /* the executor whose worker this is, or NULL */
     void *worker;                        /* that executor's record of this thread, or NULL */
-    void *thread;                  /* its handle, see thread/; NULL: a thread of somebody else's, not asked for yet */
-    struct sp__list deferred;      /* sleepers that it has unlinked and will wake, see sp__wake_deferred */
-    uintptr_t stack_bottom;        /* lowest address of this stack; 0: not asked for, or unknown */
-    struct sp__runner *next_alive; /* guarded by the graph's lock; of a thread: others with a like id */
-    const struct sp__edge *edge;   /* guarded by the graph's lock; of a thread: what it waits for, or NULL */
+    void *thread;             /* its handle, see thread/; NULL: a thread of somebody else's, not asked for yet */
+    struct sp__list deferred; /* sleepers that it has unlinked and will wake, see sp__wake_deferred */
+    uintptr_t stack_bottom;   /* lowest address of this stack; 0: not asked for, or unknown */
+    struct sp__runner *thread_runner; /* the first one on this stack, which is the thread itself */
+    bool known; /* the graph of waits finds it by its id; written by its thread, under the graph's lock */
+    /* Guarded by the graph's lock. */
+    struct sp__runner *next_known; /* in its bucket */
+    struct sp__edge *edge;         /* of a thread: by which it waits, or NULL */
+    struct sp__list awaited;       /* of a thread: waits for what it holds, one for each object; see wait_graph.c */
 };
 
 /* Counts forks: a child has another number than its parent. */
@@ -97,9 +103,8 @@ static inline struct sp__runner *sp__runner_of_pool(const void *pool)
 const char *sp__runner_name(const struct sp__runner *runner);
 void sp__runner_set_name(struct sp__runner *runner, const char *name);
 
-/* Called in every thread that the library did not start but that called it, when that thread ends.  Set once, by thread/,
-   before there is such a thread. */
-extern void (*sp__foreign_thread_ends)(struct sp__runner *runner);
+/* Called in every thread that the library did not start but that called it, when that thread ends.  Defined by thread/. */
+void sp__foreign_thread_ends(struct sp__runner *runner);
 /* Called last in every thread that has a runner, when it gives it up.  Set once, by future/, before main. */
 extern void (*sp__runner_leaves)(void);
 

@@ -184,7 +184,8 @@ sp_status sp_barrier_wait(sp_barrier *barrier, unsigned *ret_index, double timeo
                                                               .on_timeout = leave,
                                                               .may_give_up = may_give_up,
                                                               .context = &self,
-                                                              .deadline = deadline });
+                                                              .deadline = deadline,
+                                                              .keeps_place = true });
         if (parked != SP__PARK_CHANGED)
             return sleep_for_others(&self, parked, ret_index);
         if (self.is == REFUSED)

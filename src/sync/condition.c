@@ -107,7 +107,8 @@ static enum sp__parked sleep_on(struct condition_wait *wait, int64_t deadline)
                                         .before_sleep = release_lock,
                                         .on_timeout = give_up_waiting,
                                         .context = wait,
-                                        .deadline = deadline });
+                                        .deadline = deadline,
+                                        .keeps_place = true });
 }
 
 /* pre: the caller holds the lock. */

@@ -25,7 +25,7 @@ struct sp__lock_env {
     struct sp__spin spin; /* of this wait */
     uint32_t
         counted_in; /* sp__process_number + 1 of the process in which it is counted in `heir_counts`; 0: it is not */
-    struct sp__edge edge; /* published with the first sleep of a wait without a limit */
+    struct sp__edge edge; /* of a wait without a limit */
 };
 
 enum { HEIR_COUNTS = 256 };
@@ -94,25 +94,21 @@ static void nobody_sleeps(void *context, bool more)
         sp__and_relaxed(attempt->word, ~SP__LOCK_PARKED); /* relaxed: the mark publishes nothing */
 }
 
-static void begin_to_sleep(struct sp__lock_env *env)
-{
-    if (env->since != 0)
-        return;
-    env->since = sp__os_now();
-    if (env->deadline == SP__NEVER)
-        (void)sp__edge_publish(&env->edge);
-}
-
 static enum sp__slept sp__lock_sleep(struct sp__lock_env *env, uint64_t *word, uint64_t seen, bool heir)
 {
     struct attempt attempt = { word, seen };
-    begin_to_sleep(env);
+    bool untimed = env->deadline == SP__NEVER;
+    if (env->since == 0)
+        env->since = sp__os_now();
+    else if (!untimed)
+        sp__graph_look(word); /* it was woken, and another has the lock */
     enum sp__parked parked = sp__park(&(struct sp__wait){ .address = word,
                                                           .kind = heir ? SP__LOCK_HEIR : SP__LOCK,
                                                           .must_wait = still_as_seen,
                                                           .on_timeout = heir ? NULL : nobody_sleeps,
                                                           .context = &attempt,
                                                           .deadline = env->deadline,
+                                                          .edge = untimed ? &env->edge : NULL,
                                                           .spun = true });
     if (parked != SP__PARK_CHANGED)
         env->spin = (struct sp__spin)SP__SPIN; /* a new wait: the lock may be ours in a moment */
@@ -203,10 +199,11 @@ bool sp__lock_word_acquire_slow(uint64_t *word, uint64_t id, int64_t deadline, c
     bool acquired = sp__lock_contend(&self, &env);
     if (env.counted_in == sp__process_number + 1)
         sp__sub_relaxed(heirs_of(word), 1); /* relaxed: as above */
-    if (env.since != 0 && deadline == SP__NEVER)
-        sp__edge_withdraw(&env.edge);
-    else if (env.since == 0 && acquired)
+    if (env.since == 0 && acquired)
         sp__spin_paid(&env.spin);
+    /* Others may sleep for it.  relaxed: marks that matter were put up before the acquire */
+    if (acquired ? sp__load_relaxed(word) != id : env.since != 0)
+        sp__graph_look(word);
     return acquired;
 }
 

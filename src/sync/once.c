@@ -51,10 +51,12 @@ static void sleep_until_done(uint64_t *word, uint64_t seen)
         return;
     struct once_wait wait = { word, marked };
     struct sp__edge edge = { .does = "waits for the once", .object = word, .owner = owner_of };
-    (void)sp__edge_publish(&edge);
-    sp__park(&(struct sp__wait){
-        .address = word, .kind = SP__ONCE, .must_wait = still_running, .context = &wait, .deadline = SP__NEVER });
-    sp__edge_withdraw(&edge);
+    sp__park(&(struct sp__wait){ .address = word,
+                                 .kind = SP__ONCE,
+                                 .must_wait = still_running,
+                                 .context = &wait,
+                                 .deadline = SP__NEVER,
+                                 .edge = &edge });
 }
 
 void sp_once_call(sp_once *once, void (*fn)(void *context), void *context)

@@ -100,7 +100,7 @@ static bool ends_process(const sp_thread *thread)
 }
 
 /* A thread that was not started here ends. */
-static void foreign_ends(struct sp__runner *runner)
+void sp__foreign_thread_ends(struct sp__runner *runner)
 {
     sp_thread *thread = runner->thread;
     sp__locals_finish();
@@ -111,11 +111,6 @@ static void foreign_ends(struct sp__runner *runner)
     sp__thread_is_gone(thread);
     if (last)
         sp__os_exit();
-}
-
-SP__CONSTRUCTOR static void be_told_of_ends(void)
-{
-    sp__foreign_thread_ends = foreign_ends;
 }
 
 /* The forking thread's record goes on in the child, as that of a thread which nobody collects. */

@@ -20,7 +20,7 @@ static bool not_there_yet(void *context)
     return sp__load_relaxed(&wait->thread->state) < wait->below; /* relaxed: the caller's loop acquires */
 }
 
-static bool wait_for_state(sp_thread *thread, enum sp__thread_state wanted, int64_t deadline)
+static bool wait_for_state(sp_thread *thread, enum sp__thread_state wanted, int64_t deadline, struct sp__edge *edge)
 {
     struct state_wait wait = { thread, wanted };
     /* acquire: pairs with the releases in sp__registry_end and collect; all that the thread did happens before */
@@ -32,6 +32,7 @@ static bool wait_for_state(sp_thread *thread, enum sp__thread_state wanted, int6
                                          .must_wait = not_there_yet,
                                          .context = &wait,
                                          .deadline = deadline,
+                                         .edge = deadline == SP__NEVER ? edge : NULL,
                                          .spun = true }) == SP__PARK_TIMEOUT)
             deadline = SP__PASSED; /* one more look: it may have ended together with the time */
     }
@@ -49,10 +50,18 @@ static void join_os_thread(void *arg)
     sp__os_thread_join(arg);
 }
 
-/* pre: the caller is the collector. */
-static void collect(sp_thread *thread)
+/* The runner whose end is waited for; 0: it has ended. */
+static uint64_t runner_of(const void *object)
 {
-    sp__park_block(join_os_thread, &thread->os); /* also waits for the end, when it has not come yet */
+    const sp_thread *thread = object;
+    /* relaxed: the end of a thread that waits cannot have come */
+    return sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING ? thread->ident : 0;
+}
+
+/* pre: the caller is the collector. */
+static void collect(sp_thread *thread, struct sp__edge *edge)
+{
+    sp__park_block(join_os_thread, &thread->os, edge); /* also waits for the end, when it has not come yet */
     /* release: pairs with the acquire in wait_for_state */
     sp__store_release(&thread->state, SP__THREAD_GONE);
     sp__thread_wake_joiners(thread);
@@ -62,46 +71,28 @@ static void collect(sp_thread *thread)
 bool sp__thread_finish(sp_thread *thread, int64_t deadline)
 {
     uint32_t nobody = 0;
+    struct sp__edge edge = { .does = "waits for the end of the thread", .object = thread, .owner = runner_of };
     if (sp__thread_is_inherited(thread))
         return true;
     if (thread->foreign)
-        return wait_for_state(thread, SP__THREAD_GONE, deadline);
-    if (deadline != SP__NEVER && !wait_for_state(thread, SP__THREAD_ENDED, deadline))
+        return wait_for_state(thread, SP__THREAD_GONE, deadline, &edge);
+    if (deadline != SP__NEVER && !wait_for_state(thread, SP__THREAD_ENDED, deadline, NULL))
         return false;
     /* acquire: pairs with the release of the collector */
     if (sp__load_acquire(&thread->state) == SP__THREAD_GONE)
         return true;
+    struct sp__edge *for_its_end = deadline == SP__NEVER ? &edge : NULL;
     /* acq_rel: the one who gets it here collects */
     if (sp__cas_acq_rel(&thread->collector, &nobody, 1))
-        collect(thread);
-    else
-        (void)wait_for_state(thread, SP__THREAD_GONE, SP__NEVER); /* short, or the caller has no limit either */
+        collect(thread, for_its_end);
+    else /* short, or the caller has no limit either */
+        (void)wait_for_state(thread, SP__THREAD_GONE, SP__NEVER, for_its_end);
     return true;
 }
 
 static bool is_caller(const sp_thread *thread)
 {
     return sp__runner_on_stack(thread->ident);
-}
-
-/* Whose end is waited for; 0: it has ended. */
-static uint64_t runner_of(const void *object)
-{
-    const sp_thread *thread = object;
-    /* relaxed: the end of a thread that waits cannot have come */
-    return sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING ? thread->ident : 0;
-}
-
-static bool wait_as_joiner(sp_thread *thread, int64_t deadline)
-{
-    /* acquire: pairs with the release in sp__registry_end */
-    if (deadline != SP__NEVER || sp__load_acquire(&thread->state) != SP__THREAD_RUNNING)
-        return sp__thread_finish(thread, deadline);
-    struct sp__edge edge = { .does = "waits for the end of the thread", .object = thread, .owner = runner_of };
-    (void)sp__edge_publish(&edge);
-    (void)sp__thread_finish(thread, SP__NEVER);
-    sp__edge_withdraw(&edge);
-    return true;
 }
 
 /* Wait until the OS thread is gone. */
@@ -112,7 +103,7 @@ static sp_status wait_gone(sp_thread *thread, int64_t deadline)
     /* acquire: pairs with the release in sp__registry_end */
     if (sp__thread_is_inherited(thread))
         return sp__load_acquire(&thread->state) == SP__THREAD_RUNNING ? SP_SHUT_DOWN : SP_OK;
-    return wait_as_joiner(thread, deadline) ? SP_OK : SP_TIMEOUT;
+    return sp__thread_finish(thread, deadline) ? SP_OK : SP_TIMEOUT;
 }
 
 sp_status sp_thread_wait(sp_thread *thread, double timeout)

@@ -284,7 +284,7 @@ static void block_hooks_run_around_a_sleep_and_not_without_one(void **state)
     assert_int_equal(calls, 0);
     sp_sleep(0.001);
     assert_int_equal(calls, 2);
-    sp__park_block(count_up, &calls);
+    sp__park_block(count_up, &calls, NULL);
     assert_int_equal(calls, 5);
     sp__self()->hooks = NULL;
 }
