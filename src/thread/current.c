@@ -102,8 +102,8 @@ static bool ends_process(const sp_thread *thread)
 /* A thread that was not started here ends. */
 void sp__foreign_thread_ends(struct sp__runner *runner)
 {
-    sp_thread *thread = runner->thread;
     sp__locals_finish();
+    sp_thread *thread = runner->thread; /* a finaliser may have asked for it, or forked */
     if (thread == NULL)
         return;
     (void)sp__registry_end(thread);
@@ -121,6 +121,7 @@ static void take_along(sp_thread *thread)
     thread->daemon = thread->worker = thread->internal = false;
     thread->link = thread->orphan = thread->failed = (struct sp__list){ NULL, NULL };
     sp__store_relaxed(&thread->native_id, sp__os_thread_id()); /* relaxed: alone in the child */
+    sp__store_relaxed(&thread->state, SP__THREAD_RUNNING);     /* relaxed: as above; the excepthook may have forked */
     sp__registry_add(thread);
 }
 
@@ -130,8 +131,8 @@ void sp__main_after_fork(void)
     sp_thread *forked = bottom()->thread;
     if (forked != NULL)
         take_along(forked);
-    else
-        forked = new_record(bottom());
+    else if ((forked = new_record(bottom())) != NULL)
+        forked->daemon = false;
     sp__store_release(&main_thread, forked); /* release: as in adopt_main */
 }
 

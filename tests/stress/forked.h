@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,6 +46,18 @@ _Noreturn static inline void leave_well(void)
     exit(0);
 }
 
+/* Where does it hang?  Nothing is said where there is no gdb. */
+static inline void show_stacks(pid_t child)
+{
+    extern char **environ;
+    char number[16];
+    char *arguments[] = { "gdb", "-p", number, "-batch", "-ex", "thread apply all bt", NULL };
+    pid_t gdb;
+    snprintf(number, sizeof number, "%d", (int)child);
+    if (posix_spawnp(&gdb, "gdb", NULL, NULL, arguments, environ) == 0)
+        waitpid(gdb, NULL, 0);
+}
+
 /* SIGCHLD is blocked.  A child that hangs for so many seconds is killed. */
 static inline bool child_is_well(pid_t child, time_t seconds)
 {
@@ -57,9 +70,10 @@ static inline bool child_is_well(pid_t child, time_t seconds)
     while (waitpid(child, &status, WNOHANG) == 0) {
         if (sigtimedwait(&one, NULL, &limit) >= 0 || errno == EINTR)
             continue;
+        fprintf(stderr, "child %d hung\n", (int)child);
+        show_stacks(child);
         kill(child, SIGKILL);
         waitpid(child, &status, 0);
-        fprintf(stderr, "child %d hung\n", (int)child);
         return false;
     }
     if (WIFEXITED(status) && read(well[0], &byte, 1) == 1)
