@@ -27,14 +27,14 @@ struct sp_completion {
     struct entry *mine;               /* reader only: what it has taken out of `ready` */
     size_t n;                         /* set once; entries, duplicates included */
     size_t distinct;                  /* set once */
-    uint32_t process;                 /* reader only; the number of the process that its watches are of */
-    int64_t deadline;                 /* set once */
-    sp_status status;                 /* reader only */
-    size_t from;                      /* reader only; those before it are done */
-    uint64_t looked_by;               /* reader only; the runner that has looked for what is hopeless, 0 none */
-    uint32_t looked_in;               /* reader only; in which process */
-    unsigned refusals;                /* reader only; so often in a row no worker could be lent */
-    sp_future **awaited;              /* reader only: all futures, for loans; NULL until there is one */
+    uint32_t process;    /* atomic, written by the reader; the number of the process that its watches are of */
+    int64_t deadline;    /* set once */
+    sp_status status;    /* reader only */
+    size_t from;         /* reader only; those before it are done */
+    uint64_t looked_by;  /* reader only; the runner that has looked for what is hopeless, 0 none */
+    uint32_t looked_in;  /* reader only; in which process */
+    unsigned refusals;   /* reader only; so often in a row no worker could be lent */
+    sp_future **awaited; /* reader only: all futures, for loans; NULL until there is one */
     struct entry entries[];
 };
 
@@ -43,6 +43,10 @@ static void arrive(struct sp__watch *watch)
 {
     struct entry *entry = sp__container_of(watch, struct entry, watch);
     sp_completion *completion = (sp_completion *)(uintptr_t)watch->set;
+    /* relaxed: stored before the watch is added, under the watch lock.  In the child of a fork a reader that is not there may
+       have left the lock held; one that is there watches anew before it reads. */
+    if (sp__load_relaxed(&completion->process) != sp__process_number)
+        return;
     sp__word_lock_acquire(&completion->lock);
     entry->next = NULL;
     *completion->ready_end = entry;
@@ -307,7 +311,6 @@ sp_status sp__completion_await_all(sp_completion *completion, struct sp__edge *e
    out. */
 static void watch_after_fork(sp_completion *completion)
 {
-    completion->process = sp__process_number;
     for (size_t i = 0; i < completion->n; i++) {
         struct entry *entry = &completion->entries[i];
         if (entry->watching && !entry->given)
@@ -316,7 +319,8 @@ static void watch_after_fork(sp_completion *completion)
     completion->lock = (struct sp__word_lock){ 0 };
     completion->mine = completion->ready = NULL;
     completion->ready_end = &completion->ready;
-    sp__store_relaxed(&completion->arrived, completion->taken); /* relaxed: nobody watches */
+    sp__store_relaxed(&completion->arrived, completion->taken);  /* relaxed: nobody watches */
+    sp__store_relaxed(&completion->process, sp__process_number); /* relaxed: see arrive */
     for (size_t i = 0; i < completion->n; i++) {
         struct entry *entry = &completion->entries[i];
         if (!entry->watching || entry->given)
@@ -330,9 +334,10 @@ sp_future *sp_completion_next(sp_completion *completion)
 {
     if (completion == NULL || completion->status != SP_OK)
         return NULL;
-    if (completion->process != sp__process_number)
-        watch_after_fork(completion);
     for (bool in_time = true; completion->taken < completion->distinct;) {
+        /* relaxed: our own store.  Also after a task that was run while we waited: it may have forked. */
+        if (sp__load_relaxed(&completion->process) != sp__process_number)
+            watch_after_fork(completion);
         sp_future *future = take_ready(completion);
         if (future != NULL)
             return future;

@@ -52,7 +52,7 @@ struct sp_future {
         struct sp__nested_call last; /* when nobody holds the future any more: what is left to be called */
     };
     uint64_t runner;  /* atomic; id of who runs the task; 0: nobody yet.  Stored by the runner itself */
-    uint32_t process; /* set once; sp__process_number of the process in which it was made */
+    uint32_t process; /* atomic; sp__process_number when it was made, or of the child where it is being settled */
     union {
         uint32_t thread_tag; /* atomic; while the task runs, by who runs it: see sp__thread_tag */
         sp_status status;    /* atomic; written before the terminal state: how the task failed, also without `error` */
@@ -81,10 +81,14 @@ static inline void *sp__future_result_bytes(const sp_future *future)
     return (char *)(uintptr_t)future + offset;
 }
 
-/* Was the future left behind by a fork?  Its pool's workers exist in the parent only; nobody here will complete it. */
+/* Was the future left behind by a fork?  Its pool's workers exist in the parent only, or the thread that was just settling it;
+   nobody here will complete it. */
 static inline bool sp__future_is_lost(const sp_future *future)
 {
-    return future->owner != NULL && future->process != sp__process_number;
+    if (future->owner == NULL && sp__future_phase(future) != SP__SETTLING)
+        return false;
+    /* relaxed: who settles it in a child stores it before the phase, which was acquired */
+    return sp__load_relaxed(&future->process) != sp__process_number;
 }
 
 /* Asked by whoever is about to sleep for a future: run, in the calling thread, one task of the future's executor.  False:

@@ -141,11 +141,25 @@ bool sp_future_set_running(sp_future *future)
     return future != NULL && future->owner == NULL && sp__future_claim(future);
 }
 
+/* In the child of a fork: was a thread of the parent about to settle it?  Else it may be settled here. */
+static bool is_lost_while_settled(sp_future *future)
+{
+    /* relaxed: all who settle it here store the same; see sp__future_is_lost */
+    if (sp__load_relaxed(&future->process) == sp__process_number)
+        return false;
+    if (sp__future_phase(future) == SP__SETTLING)
+        return true;
+    sp__store_relaxed(&future->process, sp__process_number); /* relaxed: published by the phase */
+    return false;
+}
+
 /* Become the one that settles a future which belongs to no executor. */
 static bool begin_settling(sp_future *future)
 {
-    return future->owner == NULL && (sp__word_move(&future->word, SP__PENDING, SP__SETTLING) ||
-                                     sp__word_move(&future->word, SP__RUNNING, SP__SETTLING));
+    if (future->owner != NULL || is_lost_while_settled(future))
+        return false;
+    return sp__word_move(&future->word, SP__PENDING, SP__SETTLING) ||
+           sp__word_move(&future->word, SP__RUNNING, SP__SETTLING);
 }
 
 sp_status sp_future_set_result(sp_future *future, const void *value, size_t size)

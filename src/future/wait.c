@@ -84,7 +84,12 @@ static sp_status wait_all(sp_future *const *futures, size_t n, int64_t deadline)
         completion = sp__completion_new(futures, n, deadline);
     if (completion == NULL)
         return wait_in_turn(futures, n, deadline);
+    const uint32_t process = sp__process_number;
     bool in_time = drive_all(futures, n, deadline);
+    if (process != sp__process_number) { /* a task that was run has forked, this is the child, others are lost */
+        sp_completion_release(completion);
+        return wait_all(futures, n, deadline);
+    }
     sp_status status = wait_at_once(completion, futures, n, in_time ? deadline : SP__PASSED);
     sp_completion_release(completion);
     return status;

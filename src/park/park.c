@@ -155,6 +155,19 @@ static enum sp__parked give_up(struct sleeper *self, const struct sp__wait *wait
     return withdraw(self, wait, true) ? result : sleep_until_stored(self);
 }
 
+/* The hook has forked, this is the child, and the buckets are empty here: back into the queue, for the marks of the object say
+   that we wait.  False: a waker of the parent had taken us out, and has no time left to say so. */
+static bool link_in_child(struct sleeper *self, const struct sp__wait *wait)
+{
+    struct bucket *bucket = lock_bucket(wait->address);
+    if (self->queued) {
+        sp__list_append(&bucket->list, &self->node);
+        sp__add_relaxed(&bucket->sleepers, 1); /* relaxed: under the bucket lock, as far as wakers of the child go */
+    }
+    unlock_bucket(bucket);
+    return self->queued;
+}
+
 /* Call `late`.  It may run anything, for as long as it likes, and a wake-up that came to us meanwhile would be of no use to
    the others: so we go out of the queue, unless a grant could be lost by that.  False: the wait is over, see *result. */
 static bool be_late(struct sleeper *self, const struct sp__wait *wait, const struct sp__block_hooks *hooks,
@@ -164,9 +177,14 @@ static bool be_late(struct sleeper *self, const struct sp__wait *wait, const str
         *result = sleep_until_stored(self);
         return false;
     }
+    const uint32_t process = sp__process_number;
     hooks->late(hooks->context);
+    if (wait->keeps_place) {
+        *result = self->token; /* for one that does not go on */
+        return process == sp__process_number || link_in_child(self, wait);
+    }
     *result = SP__PARK_CHANGED;
-    return wait->keeps_place || enqueue(self, wait);
+    return enqueue(self, wait);
 }
 
 static enum sp__parked sleep_until_woken(struct sleeper *self, const struct sp__wait *wait,

@@ -67,6 +67,161 @@ static void a_future_that_ended_and_was_not_told(void **state)
     sp_executor_release(own);
 }
 
+/* ---- a future of nobody's that somebody was about to set ---- */
+
+static void a_future_that_was_being_set_is_lost_and_another_can_be_set(void **state)
+{
+    (void)state;
+    sp_future *begun = sp_future_new(&pass_sp_task, &(int){ 1 }), *whole = sp_future_new(&pass_sp_task, &(int){ 1 });
+    assert_true(sp__word_move(&begun->word, SP__PENDING, SP__SETTLING)); /* as sp_future_set_result does first */
+    fflush(stdout);
+    pid_t child = THREAD_SANITIZER ? 0 : fork();
+    if (child == 0 && !THREAD_SANITIZER) {
+        int value = 0;
+        stress_expect(sp_future_set_result(begun, &(int){ 2 }, sizeof(int)) == SP_INVALID_STATE);
+        stress_expect(sp_result(begun, NULL, SP_FOREVER) == SP_SHUT_DOWN);
+        stress_expect(sp_wait(&begun, 1, SP_FIRST_COMPLETED, SP_FOREVER) == SP_SHUT_DOWN);
+        stress_expect(sp_result(whole, NULL, SP_NOWAIT) == SP_TIMEOUT);
+        stress_expect(sp_future_set_result(whole, &(int){ 2 }, sizeof(int)) == SP_OK);
+        stress_expect(sp_result(whole, &value, SP_FOREVER) == SP_OK && value == 2);
+        sp_future_release(begun);
+        sp_future_release(whole);
+        leave_well();
+    }
+    assert_true(THREAD_SANITIZER || child_is_well(child, CHILD_LIMIT));
+    uint64_t seen;
+    assert_true(sp__word_finish(&begun->word, SP__SETTLING, SP__FINISHED, false, &seen));
+    assert_int_equal(sp_result(begun, NULL, SP_FOREVER), SP_OK);
+    sp_future_release(begun);
+    sp_future_release(whole);
+}
+
+/* ---- a task forks that is run by who waits for a set ---- */
+
+static pid_t made_in_wait;
+
+static sp_status fork_and_go_on(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    made_in_wait = fork();
+    return SP_OK;
+}
+SP_TASK(fork_and_go_on, sp_none, sp_none);
+
+enum { IN_SET = 9 };
+
+static void submit_set(sp_executor *own, sp_future **futures)
+{
+    for (int i = 0; i < IN_SET; i++)
+        futures[i] = i == 0 ? sp_submit(own, fork_and_go_on) : sp_submit(own, pass, i);
+    fflush(stdout);
+}
+
+static void read_set(sp_future *const *futures)
+{
+    sp_completion *set = sp_as_completed(futures, IN_SET, SP_FOREVER);
+    int given = 0;
+    while (sp_next(set) != NULL)
+        given++;
+    if (made_in_wait == 0)
+        stress_expect(given < IN_SET && sp_completion_status(set) == SP_SHUT_DOWN);
+    else
+        stress_expect(given == IN_SET && sp_completion_status(set) == SP_OK);
+    sp_completion_release(set);
+}
+
+static void wait_for_set(sp_future *const *futures)
+{
+    sp_status status = sp_wait(futures, IN_SET, SP_ALL_COMPLETED, SP_FOREVER);
+    stress_expect(status == (made_in_wait == 0 ? SP_SHUT_DOWN : SP_OK));
+}
+
+static void forked_in_a_wait(void (*wait_for)(sp_future *const *futures))
+{
+    sp_executor *own = sp_inline_pool(.seed = 3); /* by which the one that forks is not the last */
+    sp_future *futures[IN_SET];
+    submit_set(own, futures);
+    wait_for(futures);
+    if (made_in_wait == 0)
+        leave_well();
+    assert_true(child_is_well(made_in_wait, CHILD_LIMIT));
+    sp_release_all(futures, IN_SET);
+    sp_executor_release(own);
+    stress_assert_nothing_wrong();
+}
+
+static void the_rest_of_a_set_is_shut_down_where_one_of_it_has_forked(void **state)
+{
+    (void)state;
+    if (THREAD_SANITIZER)
+        return;
+    forked_in_a_wait(read_set);
+    forked_in_a_wait(wait_for_set);
+}
+
+/* ---- a starvation hook that forks, in a task that sleeps ---- */
+
+static pid_t made_in_hook;
+static sp_lock hook_lock;
+static sp_condition hook_condition;
+
+static void fork_in_hook(const char *report, void *context)
+{
+    (void)report, (void)context;
+    made_in_hook = fork();
+}
+
+/* The waits go on in the child, and end with their time, or for those who are told. */
+static void *tell(void *arg)
+{
+    sp_lock_acquire(&hook_lock);
+    sp_condition_notify(&hook_condition, 1);
+    sp_lock_release(&hook_lock);
+    return arg;
+}
+
+static sp_status sleep_until_late(const int *in, sp_none *out)
+{
+    sp_event never = { 0 };
+    (void)out;
+    made_in_hook = -1;
+    if (*in == 0) {
+        stress_expect(!sp_event_wait(&never, 1.2));
+    } else {
+        sp_lock_acquire(&hook_lock);
+        stress_expect(!sp_condition_wait(&hook_condition, &hook_lock, 1.2));
+        pthread_t teller = 0;
+        stress_expect(pthread_create(&teller, NULL, tell, NULL) == 0);
+        stress_expect(sp_condition_wait(&hook_condition, &hook_lock, SP_FOREVER));
+        sp_lock_release(&hook_lock);
+        stress_expect(pthread_join(teller, NULL) == 0);
+    }
+    if (made_in_hook == 0)
+        stress_expect(stress_wrong == NULL && write(well[1], "", 1) == 1);
+    return SP_OK;
+}
+SP_TASK(sleep_until_late, int, sp_none);
+
+static void a_wait_goes_on_in_the_child_of_a_hook(void **state)
+{
+    (void)state;
+    if (THREAD_SANITIZER)
+        return;
+    sp_set_starvation_hook(fork_in_hook, NULL);
+    fflush(stdout);
+    for (int i = 0; i < 2; i++) {
+        pool = sp_thread_pool(.max_workers = 1);
+        sp_auto(sp_future) sleeping = sp_submit(pool, sleep_until_late, i);
+        sp_auto(sp_future) queued = sp_submit(pool, pass, 1);
+        assert_int_equal(sp_result(sleeping, NULL, SP_FOREVER), SP_OK);
+        assert_int_equal(sp_result(queued, NULL, SP_FOREVER), SP_OK);
+        assert_true(made_in_hook > 0 && child_is_well(made_in_hook, CHILD_LIMIT));
+        sp_executor_release(pool);
+    }
+    sp_set_starvation_hook(NULL, NULL);
+    stress_assert_nothing_wrong();
+}
+
 /* ---- a task that forks ---- */
 
 /* What lies in its worker's deque is the parent's to run. */
@@ -376,6 +531,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_future_that_ended_and_was_not_told),
+        cmocka_unit_test(a_future_that_was_being_set_is_lost_and_another_can_be_set),
+        cmocka_unit_test(the_rest_of_a_set_is_shut_down_where_one_of_it_has_forked),
+        cmocka_unit_test(a_wait_goes_on_in_the_child_of_a_hook),
         cmocka_unit_test(a_task_forks),
         cmocka_unit_test(a_task_forks_and_returns_and_the_child_runs_no_other),
         cmocka_unit_test(children_of_a_busy_pool),
