@@ -56,8 +56,8 @@ typedef struct SP_KEYWORDS_ sp_shutdown_options {
     bool cancel_futures; /* cancel what is queued */
 } sp_shutdown_options;
 
-/* Counters of an executor: tasks accepted; tasks dealt with, cancelled ones included, when they are met in the queue (both
-   count twice what a substitute runs for a waiting task); threads that there are, asleep or not. */
+/* Counters of an executor: tasks accepted; tasks that have ended, cancelled ones included (one that a waiting task runs itself
+   counts when it begins); threads that there are, asleep or not. */
 typedef struct sp_executor_statistics {
     uint64_t submitted, completed;
     unsigned workers;
@@ -105,8 +105,8 @@ SP_API sp_executor *sp_inline_pool_new(const sp_inline_pool_options *options);
 /* Have the task run by the executor.  In C: sp_submit(pool, fn, .url = "..."), sp_submit_from(pool, fn, &arg).
 
    `arg` points to task->arg_size bytes, which are copied; what they point to must live until the future is done.  Waits
-   for room if the pool has .max_pending, except for its own tasks and callbacks; a cancelled future takes up room until a
-   worker meets it.
+   for room if the pool has .max_pending, except for its own tasks and callbacks; a future that is cancelled, or run by the
+   task that waits for it, gives its room up at once.
 
    Returns a future, one reference, never NULL.  A submit that is not accepted is a future that has failed already: with
      SP_SHUT_DOWN     the executor was shut down (RuntimeError)
@@ -193,10 +193,12 @@ SP_API void sp_mapping_release(sp_mapping *mapping);
 /* Close the executor.  In C: sp_shutdown(pool), sp_shutdown(pool, .cancel_futures = true).
 
    Submits fail from now on, blocked ones too; what is queued still runs, or is cancelled; then the workers end, which is
-   waited for unless .no_wait.  May be repeated, from any thread.
+   waited for unless .no_wait.  May be repeated, from any thread: each call waits until all futures of the executor are done
+   and all workers have ended, whatever the others asked for.
 
    Returns SP_OK, also for NULL, or
-     SP_DEADLOCK  called by a task or a callback of this executor, without .no_wait: it is closed, but not waited for
+     SP_DEADLOCK  called without .no_wait by a task or a callback of this executor, or by a callback of a future that another
+                  call further down on the same stack cancels: it is closed, but not waited for
    Order: every task and finalizer happens before a return that waited.  Source: Executor.shutdown. */
 SP_API SP_MUST_CHECK sp_status sp_executor_shutdown(sp_executor *executor, const sp_shutdown_options *options);
 

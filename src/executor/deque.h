@@ -17,9 +17,27 @@ struct sp__deque {
     bool owned;                /* guarded by the pool's lock */
     uint64_t top SP__APART;    /* atomic; everybody takes here */
     uint64_t bottom SP__APART; /* atomic; written by the worker alone */
+    int64_t dead; /* atomic; so many that lie here will not run, see sp__count_dead; below 0 for a moment */
     sp_future *slots[SP__DEQUE_SLOTS]; /* atomic; each holds the queue's reference */
 };
 
 #include "executor/deque_protocol.h"
+
+/* The place of a future that lies in a deque: the deque, with these bits.  Set before it is put in; then changed under the
+   future's place lock alone. */
+#define SP__IN_DEQUE ((uintptr_t)1)
+#define SP__COUNTED_DEAD ((uintptr_t)2) /* in the deque's `dead` */
+
+/* Says yes also when it has just been taken out. */
+static inline bool sp__is_in_deque(const sp_future *future)
+{
+    return sp__load_relaxed(&future->place) & SP__IN_DEQUE; /* relaxed: set before the future could be met */
+}
+
+static inline struct sp__deque *sp__deque_of(const sp_future *future)
+{
+    /* relaxed: as above */
+    return (struct sp__deque *)(sp__load_relaxed(&future->place) & ~(SP__IN_DEQUE | SP__COUNTED_DEAD));
+}
 
 #endif

@@ -68,6 +68,19 @@ static inline sp__deque_item *sp__deque_take(struct sp__deque *deque)
     }
 }
 
+/* By anybody who keeps the item: take the first if it is this one.  False: it is another, or somebody took it. */
+static inline bool sp__deque_take_first(struct sp__deque *deque, const sp__deque_item *item)
+{
+    uint64_t top = sp__load_seq_cst(&deque->top);       /* seq_cst: as in sp__deque_take */
+    uint64_t bottom = sp__load_seq_cst(&deque->bottom); /* seq_cst: as above */
+    if ((int64_t)(bottom - top) <= 0)
+        return false;
+    /* relaxed: as above; a slot that was written again shows another item, or its place was taken and the CAS fails */
+    if (sp__load_relaxed(&deque->slots[top % SP__DEQUE_SLOTS]) != item)
+        return false;
+    return sp__cas_seq_cst(&deque->top, &top, top + 1); /* seq_cst: as above */
+}
+
 /* By anybody, after its own seq_cst change of something else: how many are there, at most? */
 static inline uint64_t sp__deque_size(const struct sp__deque *deque)
 {

@@ -54,20 +54,12 @@ bool sp__put_own(struct sp__worker *worker, sp_future *future)
     uint64_t submitted = sp__load_relaxed(&worker->submitted); /* relaxed: our own store */
     /* relaxed: before the deque publishes the task, so that who has counted its end has seen this */
     sp__store_relaxed(&worker->submitted, submitted + 1);
+    /* relaxed: published by the deque */
+    sp__store_relaxed(&future->place, (uintptr_t)worker->deque | SP__IN_DEQUE);
     if (sp__deque_put(worker->deque, future))
         return true;
     sp__store_relaxed(&worker->submitted, submitted); /* relaxed: as it was */
     return false;
-}
-
-bool sp__pool_take_back(void *self, sp_future *future)
-{
-    struct sp__worker *worker = self;
-    if (worker == NULL || worker->deque == NULL || !sp__deque_take_back(worker->deque, future))
-        return false;
-    /* relaxed: the task that waits for it is not done yet, and publishes it with its own end */
-    sp__store_relaxed(&worker->completed, sp__load_relaxed(&worker->completed) + 1);
-    return true;
 }
 
 /* ---- looking ---- */
@@ -95,12 +87,8 @@ static sp_future *take_from_inbox(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
     sp_future *future = sp__inbox_take(&pool->inbox, !worker->searching);
-    /* seq_cst: after the inbox has counted it out; pairs with the count before a submitter looks for room */
-    if (future != NULL && pool->max_pending != 0 && sp__load_seq_cst(&pool->without_room) != 0) {
-        sp_lock_acquire(&pool->lock);
-        sp_condition_notify(&pool->room, 1);
-        sp_lock_release(&pool->lock);
-    }
+    if (future != NULL)
+        sp__tell_of_room(pool);
     return future;
 }
 
@@ -109,8 +97,10 @@ sp_future *sp__find_task(struct sp__worker *worker)
     struct sp__pool *pool = worker->pool;
     sp_future *future = NULL;
     /* seq_cst: as in steal; pairs with the addition in sp__pool_lend */
-    if (sp__load_seq_cst(&pool->wanted) != 0 && (future = sp__take_awaited(pool)) != NULL)
+    if (sp__load_seq_cst(&pool->wanted) != 0 && (future = sp__take_awaited(pool)) != NULL) {
+        worker->stands_in = true;
         return future;
+    }
     unsigned turn = ++worker->ticks % FAIR;
     if (turn == INBOX_FIRST && (future = take_from_inbox(worker)) != NULL)
         return future;
@@ -139,29 +129,9 @@ uint64_t sp__count_tasks(const struct sp__pool *pool)
 {
     uint64_t count = sp__inbox_size(&pool->inbox);
     /* seq_cst: as in steal */
-    for (const struct sp__deque *at = sp__load_seq_cst(&pool->deques); at != NULL; at = at->next)
-        count += sp__deque_size(at);
+    for (const struct sp__deque *at = sp__load_seq_cst(&pool->deques); at != NULL; at = at->next) {
+        int64_t alive = (int64_t)sp__deque_size(at) - sp__load_relaxed(&at->dead); /* relaxed: a count */
+        count += alive > 0 ? (uint64_t)alive : 0;
+    }
     return count;
-}
-
-void sp__count_done(struct sp__pool *pool, uint64_t count)
-{
-    if (sp__executor_is_inherited(&pool->base))
-        return; /* a callback or a drop of what was done has forked */
-    sp_lock_acquire(&pool->lock);
-    pool->completed += count;
-    sp_condition_notify_all(&pool->quiet);
-    sp_condition_notify_all(&pool->room);
-    sp_lock_release(&pool->lock);
-}
-
-sp_future *sp__take_all(struct sp__pool *pool)
-{
-    sp_future *chain = sp__inbox_take_all(&pool->inbox), *future;
-    for (struct sp__deque *at = sp__load_seq_cst(&pool->deques); at != NULL; at = at->next) /* seq_cst: as in steal */
-        while ((future = sp__deque_take(at)) != NULL) {
-            future->next = chain;
-            chain = future;
-        }
-    return chain;
 }

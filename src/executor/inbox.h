@@ -1,7 +1,11 @@
-/* Where submits from outside arrive: an unbounded queue, linked through the futures, first in, first out.
+/* Where submits from outside arrive: an unbounded queue, linked through the futures, first in, first out.  What will not run
+   any more, because it was cancelled or because whoever waits for it runs it, is taken out of the middle.
 
    Submitters link behind `last` under one lock, workers take from a chain of their own under another; a worker that has used
    up the chain takes over all that has arrived.  So submitters and workers meet once for many tasks.
+
+   A future in here says so in `place`, beside its next; its `before` is the one before it, but for the first of each list, whose
+   `before` means nothing.  Both change under the lock of the list.  Who has taken it out sets `before` to NULL.
 
    SPDX-License-Identifier: MIT */
 #ifndef SP_EXECUTOR_INBOX_H
@@ -31,6 +35,8 @@ struct sp__inbox {
 sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most);
 /* The first, with its reference; NULL: none.  `is_busy`: the caller has just run another, and may wait some nanoseconds. */
 sp_future *sp__inbox_take(struct sp__inbox *inbox, bool is_busy);
+/* Take this one out.  True: its reference is the caller's now.  False: it is not in here. */
+bool sp__inbox_remove(struct sp__inbox *inbox, sp_future *future);
 /* All of them, linked by next. */
 sp_future *sp__inbox_take_all(struct sp__inbox *inbox);
 /* Copy the name of the first task.  False: there is none. */

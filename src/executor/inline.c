@@ -7,8 +7,8 @@
    Each task runs as a runner of its own, so that its id, its errors and its pool are not those of whom it runs in.
 
    Invariants
-   1. `running` counts tasks between take() or enqueue() and the end of run_counted(); what a waiting task of the pool runs itself stays in
-      the queue as well, and is counted when it is found there.
+   1. `running` counts tasks between take() or enqueue() and the end of run_counted().  What lies in the queue can run: what is
+      cancelled leaves it at once.  The `place` of a future in the queue is its index there and one more; of others, 0.
    2. While anything is queued or runs, somebody has a reference on the pool's memory: a handle, or whoever runs it.  Who
       gives up the last handle runs what is queued; inside a task of the pool that is left to whom the task runs in.
    3. A pool in `pools` whose future is not done has memory (by 2): so a waiter, who knows the pool by its address alone,
@@ -91,44 +91,70 @@ static bool has_room(struct inline_pool *pool)
     return true;
 }
 
+/* Under the lock. */
+static void put_at(struct inline_pool *pool, size_t index, sp_future *future)
+{
+    pool->queue[index] = future;
+    future->place = index + 1;
+}
+
+/* Under the lock: the last takes its place.  False: it is not queued. */
+static bool unqueue(struct inline_pool *pool, sp_future *future)
+{
+    if (future->place == 0)
+        return false;
+    put_at(pool, future->place - 1, pool->queue[--pool->queued]);
+    future->place = 0;
+    return true;
+}
+
 /* Under the lock: one step of a Fisher-Yates shuffle.  NULL: nothing is queued. */
 static sp_future *take(struct inline_pool *pool)
 {
     if (pool->queued == 0)
         return NULL;
-    size_t index = (size_t)(next_random(&pool->random) % pool->queued);
-    sp_future *future = pool->queue[index];
-    pool->queue[index] = pool->queue[--pool->queued];
+    sp_future *future = pool->queue[next_random(&pool->random) % pool->queued];
+    (void)unqueue(pool, future);
     pool->running++;
     return future;
 }
 
 /* ---- running ---- */
 
-/* Run a future of the pool as a runner of its own, unless it was cancelled or somebody else runs it, and drop the reference:
-   the user's drops, too, are on that runner's account. */
-static void run(struct inline_pool *pool, sp_future *future)
+/* It was cancelled when it had left the queue: who did may still need the pool. */
+static void drop_dead(sp_future *future)
+{
+    sp__place_lock(future);
+    sp__place_unlock(future);
+    sp_future_release(future);
+}
+
+/* Run a future of the pool as a runner of its own, unless it was cancelled, and drop the reference: the user's drops, too,
+   are on that runner's account.  False: it was cancelled. */
+static bool run(struct inline_pool *pool, sp_future *future)
 {
     struct sp__runner runner;
     sp__runner_push(&runner, future->task->name);
     runner.pool = &pool->base.owner;
     runner.worker = NULL;
-    if (sp__future_claim(future))
+    bool ours = sp__future_claim(future);
+    if (ours)
         sp__future_run(future, true);
     else
-        sp_future_release(future);
+        drop_dead(future);
     sp__runner_pop(&runner);
+    return ours;
 }
 
 /* Run what is counted in `running`. */
 static void run_counted(struct inline_pool *pool, sp_future *future)
 {
-    run(pool, future);
+    bool ran = run(pool, future);
     if (sp__executor_is_inherited(&pool->base))
         return; /* the task has forked */
     sp_lock_acquire(&pool->lock);
     pool->running--;
-    pool->completed++;
+    pool->completed += ran;
     sp_condition_notify_all(&pool->changed);
     sp_lock_release(&pool->lock);
 }
@@ -144,6 +170,18 @@ static bool run_next(struct inline_pool *pool)
     if (future != NULL)
         run_counted(pool, future);
     return future != NULL;
+}
+
+/* False: it is not queued. */
+static bool run_this(struct inline_pool *pool, sp_future *future)
+{
+    sp_lock_acquire(&pool->lock);
+    bool ours = unqueue(pool, future);
+    pool->running += ours;
+    sp_lock_release(&pool->lock);
+    if (ours)
+        run_counted(pool, future);
+    return ours;
 }
 
 /* Nobody has a handle any more: nobody else would run what is left. */
@@ -205,14 +243,7 @@ static bool drive(sp_future *awaited)
     struct inline_pool *pool = hold_pool_of(awaited);
     if (pool == NULL)
         return false;
-    bool ran;
-    if (is_inside(pool)) {
-        ran = sp__future_phase(awaited) == SP__PENDING;
-        if (ran)
-            run(pool, sp_future_retain(awaited));
-    } else {
-        ran = run_next(pool);
-    }
+    bool ran = is_inside(pool) ? run_this(pool, awaited) : run_next(pool);
     let_go(pool);
     return ran;
 }
@@ -229,7 +260,7 @@ static sp_status enqueue(sp_executor *executor, sp_future *future)
     else if (pool->seed == 0)
         pool->running++;
     else if (has_room(pool))
-        pool->queue[pool->queued++] = future;
+        put_at(pool, pool->queued++, future);
     else
         status = SP_MEMORY_ERROR;
     pool->submitted += status == SP_OK;
@@ -243,12 +274,32 @@ static sp_status enqueue(sp_executor *executor, sp_future *future)
     return status;
 }
 
+/* It was cancelled, or whoever waits for it is about to run it. */
+static bool note_end(struct sp__owner *owner, sp_future *future)
+{
+    struct inline_pool *pool = sp__container_of(owner, struct inline_pool, base.owner);
+    sp_lock_acquire(&pool->lock);
+    bool ours = unqueue(pool, future);
+    pool->completed++;
+    sp_condition_notify_all(&pool->changed);
+    sp_lock_release(&pool->lock);
+    return ours;
+}
+
+static bool note_claimed(struct sp__owner *owner, void *worker, sp_future *future)
+{
+    (void)worker;
+    return note_end(owner, future);
+}
+
 /* Take the queue away and cancel it. */
 static void cancel_queued(struct inline_pool *pool)
 {
     sp_lock_acquire(&pool->lock);
     sp_future **queue = pool->queue;
     size_t queued = pool->queued;
+    for (size_t i = 0; i < queued; i++)
+        queue[i]->place = 0;
     pool->queue = NULL;
     pool->queued = pool->capacity = 0;
     sp_lock_release(&pool->lock);
@@ -346,6 +397,8 @@ sp_executor *sp_inline_pool_new(const sp_inline_pool_options *options)
         return NULL;
     }
     pool->seed = pool->random = options != NULL ? options->seed : 0;
+    pool->base.owner.claimed = note_claimed;
+    pool->base.owner.cancelled = note_end;
     sp__executor_init(&pool->base, &ops);
     sp__word_lock_acquire(&pools_lock);
     sp__list_append(&pools, &pool->link);

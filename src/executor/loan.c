@@ -32,8 +32,6 @@ sp_future *sp__take_awaited(struct sp__pool *pool)
         else
             forget(pool, loan);
     }
-    /* It lies in its queue besides; there it counts as done when it is met, here as one more that came and will be done. */
-    pool->stood_in += future != NULL;
     sp_lock_release(&pool->lock);
     return future;
 }

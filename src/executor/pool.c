@@ -30,21 +30,37 @@ static sp_error *why_not(const sp_task *task, sp_status status, const sp_error *
     return error;
 }
 
-void sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message)
+bool sp__pool_refuse(sp_future *future, sp_status status, const sp_error *cause, const char *message)
 {
-    (void)sp__future_fail(future, status, why_not(future->task, status, cause, message));
-    sp_future_release(future);
+    return sp__future_phase(future) == SP__PENDING &&
+           sp__future_fail(future, status, why_not(future->task, status, cause, message));
+}
+
+bool sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message)
+{
+    bool fails = sp__pool_refuse(future, status, cause, message);
+    if (fails)
+        sp_future_release(future);
+    else
+        sp__drop_dead(future);
+    return fails;
+}
+
+struct failure {
+    sp_status status;
+    const sp_error *cause;
+    const char *message;
+};
+
+static bool fail_one(sp_future *future, void *context)
+{
+    const struct failure *failure = context;
+    return sp__pool_fail(future, failure->status, failure->cause, failure->message);
 }
 
 void sp__pool_fail_all(struct sp__pool *pool, sp_status status, const sp_error *cause, const char *message)
 {
-    sp_future *chain = sp__take_all(pool);
-    uint64_t count = 0;
-    for (sp_future *next; chain != NULL && !sp__executor_is_inherited(&pool->base); chain = next, count++) {
-        next = chain->next;
-        sp__pool_fail(chain, status, cause, message);
-    }
-    sp__count_done(pool, count);
+    sp__end_queued(pool, fail_one, &(struct failure){ status, cause, message });
 }
 
 static sp_error *explain(sp_executor *executor, sp_status status, const sp_task *task)
@@ -122,11 +138,7 @@ static void stats(sp_executor *executor, sp_executor_statistics *ret_stats)
 {
     struct sp__pool *pool = sp__pool_of(executor);
     sp_lock_acquire(&pool->lock);
-    uint64_t submitted, completed;
-    sp__pool_count(pool, &submitted, &completed);
-    /* Who stands in for a waiting task takes what lies in a queue as well: it is counted twice, and once here. */
-    ret_stats->submitted = submitted - pool->stood_in;
-    ret_stats->completed = completed > pool->stood_in ? completed - pool->stood_in : 0;
+    sp__pool_count(pool, &ret_stats->submitted, &ret_stats->completed);
     ret_stats->workers = pool->workers;
     sp_lock_release(&pool->lock);
 }
@@ -191,8 +203,12 @@ sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options)
     sp__list_init(&pool->sleepers);
     sp__list_init(&pool->ended);
     sp__list_init(&pool->all);
-    pool->base.owner =
-        (struct sp__owner){ .lend = sp__pool_lend, .give_back = sp__pool_give_back, .take_back = sp__pool_take_back };
+    sp__list_init(&pool->endings);
+    pool->base.owner = (struct sp__owner){ .lend = sp__pool_lend,
+                                           .give_back = sp__pool_give_back,
+                                           .claimed = sp__pool_claimed,
+                                           .cancelled = sp__pool_cancelled,
+                                           .tidy = sp__pool_tidy };
     sp__executor_init(&pool->base, &ops);
     return &pool->base;
 }

@@ -40,20 +40,27 @@ struct sp__pool {
     uint32_t for_quiet;    /* guarded by lock: callers of sp_executor_wait_idle */
 
     sp_lock lock SP__APART;
-    sp_condition room;        /* of lock: submitters that met max_pending */
-    sp_condition quiet;       /* of lock: who waits for the end or until all is idle */
+    sp_lock sifting; /* held while tasks are out of a deque that will be put back: who takes all misses none */
+    sp_future *sifted[SP__DEQUE_SLOTS]; /* guarded by sifting: those */
+    sp_condition room;                  /* of lock: submitters that met max_pending */
+    sp_condition quiet;                 /* of lock: who waits for the end or until all is idle */
     struct sp__list loans;    /* guarded by lock: what sleeping workers wait for and somebody may still have to run */
     struct sp__list sleepers; /* guarded by lock: workers asleep; who lay down last is first */
     struct sp__list ended;    /* guarded by lock: nodes of workers that have ended */
     struct sp__list all;      /* guarded by lock: workers, by `member` */
+    struct sp__list endings;  /* guarded by lock: who cancels or fails all that was queued */
     unsigned lent;            /* guarded by lock: loans that were made and not given back */
     unsigned workers;         /* guarded by lock: to be started or started, and not decided to end */
     unsigned uncollected;     /* guarded by lock: worker nodes, from their start until they are collected */
     unsigned next_number;     /* guarded by lock: of the next worker's name */
     sp_error *why_broken;     /* set once, before broken and the inbox's refusal publish it */
-    /* Guarded by lock: by workers that have ended; and what no worker has counted, see sp__take_awaited and sp__take_all. */
-    uint64_t submitted, completed;
-    uint64_t stood_in; /* guarded by lock: tasks that were taken for somebody who waits; they lie in a queue besides */
+    uint64_t submitted, completed; /* guarded by lock: by workers that have ended; and what no worker has counted */
+};
+
+/* On the stack of who ends all that was queued. */
+struct sp__ending {
+    struct sp__list link; /* guarded by the pool's lock */
+    uint64_t runner;      /* set once: the id of the caller's runner */
 };
 
 /* A worker, from the decision to start it until its OS thread is collected. */
@@ -69,6 +76,7 @@ struct sp__worker {
     bool initialized;             /* its own: its initializer is over */
     bool owes_finalizer;          /* its own */
     bool resting;                 /* its own: sleeps because it has nothing to do */
+    bool stands_in;               /* its own: the task that it has found lies in a queue besides */
     uint32_t asleep;              /* atomic: 1 until it is called or dismissed; parked on */
     unsigned ticks;               /* its own: how often it has looked for a task */
     struct sp__deque *deque;      /* its own: NULL until it submits to its own pool */
@@ -99,16 +107,34 @@ static inline struct sp__worker *sp__worker_self(const struct sp__pool *pool)
 sp_future *sp__find_task(struct sp__worker *worker);
 /* Is something queued?  Perhaps, or for sure not; after the caller's seq_cst change of the crew's word. */
 bool sp__has_tasks(const struct sp__pool *pool);
-/* How many are queued, about. */
+/* How many are queued that can still run, about. */
 uint64_t sp__count_tasks(const struct sp__pool *pool);
 /* Put a future into the worker's own deque, with a reference.  False: there is no room. */
 bool sp__put_own(struct sp__worker *worker, sp_future *future);
-/* Everything that is queued, linked by next, with the references. */
-sp_future *sp__take_all(struct sp__pool *pool);
-/* So many of these have ended: before that nobody may believe that the pool is idle. */
+
+/* ---- dead.c ---- */
+/* So many have ended that no worker has counted: before that nobody may believe that the pool is idle. */
 void sp__count_done(struct sp__pool *pool, uint64_t count);
-/* The calling worker takes this future back from its own deque, where it lies last.  False: it does not. */
-bool sp__pool_take_back(void *worker, sp_future *future);
+/* A future that was taken out of a queue and that somebody else has ended, or runs: drop the queue's reference. */
+void sp__drop_dead(sp_future *future);
+/* A future that does not lie in the inbox was ended by the caller, who has not taken it out of its queue: it may be in a deque. */
+void sp__count_dead(sp_future *future);
+/* Take a future out of the inbox, or out of a deque where it lies first.  True: the queue's reference is the caller's. */
+bool sp__take_out(struct sp__pool *pool, sp_future *future);
+/* The caller has claimed this future without having taken it out of its queue: do so if that is easy.  True: the queue's
+   reference is the caller's.  False: it will be met there. */
+bool sp__forsake(struct sp__pool *pool, sp_future *future);
+/* As in struct sp__owner. */
+bool sp__pool_claimed(struct sp__owner *owner, void *worker, sp_future *future);
+bool sp__pool_cancelled(struct sp__owner *owner, sp_future *future);
+void sp__pool_tidy(struct sp__owner *owner, void *worker);
+/* Something has left the inbox: a submitter may wait for the room. */
+void sp__tell_of_room(struct sp__pool *pool);
+/* Take away all that is queued, and give each future with its reference to `end`, which returns whether it is to be counted
+   as done. */
+void sp__end_queued(struct sp__pool *pool, bool (*end)(sp_future *future, void *context), void *context);
+/* Under the lock: is the caller inside of that, in a callback? */
+bool sp__is_ending_queued(const struct sp__pool *pool);
 
 /* ---- starvation.c ---- */
 /* Of workers: they note when a task of theirs sleeps. */
@@ -150,8 +176,10 @@ sp_future *sp__take_awaited(struct sp__pool *pool);
 int sp__pool_start_worker(struct sp__pool *pool);
 
 /* ---- pool.c ---- */
-/* Fail a future, dropping its reference. */
-void sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message);
+/* Fail a future that does not lie in the inbox.  False: somebody else has ended it, or runs it. */
+bool sp__pool_refuse(sp_future *future, sp_status status, const sp_error *cause, const char *message);
+/* The same with one that was taken out of its queue, dropping its reference. */
+bool sp__pool_fail(sp_future *future, sp_status status, const sp_error *cause, const char *message);
 /* Fail all that is queued. */
 void sp__pool_fail_all(struct sp__pool *pool, sp_status status, const sp_error *cause, const char *message);
 /* No worker could be started, for an errno value: if nobody is left who looks for tasks, fail all that is queued. */

@@ -33,23 +33,20 @@ bool sp__pool_collect_one(struct sp__pool *pool)
     return true;
 }
 
-static void cancel_queued(struct sp__pool *pool)
+static bool cancel_one(sp_future *future, void *context)
 {
-    sp_future *chain = sp__take_all(pool);
-    uint64_t count = 0;
-    for (sp_future *next; chain != NULL && !sp__executor_is_inherited(&pool->base); chain = next, count++) {
-        next = chain->next;
-        (void)sp_future_cancel(chain);
-        sp_future_release(chain);
-    }
-    sp__count_done(pool, count);
+    (void)context;
+    (void)sp_future_cancel(future);
+    sp_future_release(future);
+    return false; /* who cancels it counts it */
 }
 
-/* Under the lock: wait until nothing is queued, no worker is left, and none to be collected.  What was accepted before the
-   close may lie there without a worker: its submitter is about to call one. */
+/* Under the lock: wait until nothing is queued, nobody cancels what was, no worker is left, and none to be collected.  What
+   was accepted before the close may lie there without a worker: its submitter is about to call one. */
 static sp_status await_end(struct sp__pool *pool, int64_t deadline)
 {
-    while (sp__inbox_size(&pool->inbox) > 0 || pool->workers > 0 || pool->uncollected > 0) {
+    while (sp__inbox_size(&pool->inbox) > 0 || !sp__list_empty(&pool->endings) || pool->workers > 0 ||
+           pool->uncollected > 0) {
         if (sp__pool_collect_one(pool))
             continue;
         if (sp__deadline_passed(deadline))
@@ -74,13 +71,13 @@ sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wai
     struct sp__pool *pool = sp__pool_of(executor);
     close_pool(pool);
     if (cancel_futures)
-        cancel_queued(pool);
+        sp__end_queued(pool, cancel_one, NULL);
     if (!wait || sp__executor_is_inherited(executor))
         return SP_OK;
     if (sp__executor_is_own(executor))
         return SP_DEADLOCK;
     sp_lock_acquire(&pool->lock);
-    sp_status status = await_end(pool, deadline);
+    sp_status status = sp__is_ending_queued(pool) ? SP_DEADLOCK : await_end(pool, deadline);
     sp_lock_release(&pool->lock);
     if (status == SP_OK)
         sp__drainable_remove(&executor->drainable); /* process exit need not ask again */
@@ -89,7 +86,7 @@ sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wai
 
 void sp__pool_count(struct sp__pool *pool, uint64_t *ret_submitted, uint64_t *ret_completed)
 {
-    uint64_t completed = pool->completed, submitted = pool->submitted + pool->stood_in;
+    uint64_t completed = pool->completed, submitted = pool->submitted;
     struct sp__list *const all = &pool->all;
     /* acquire: pairs with the release in run_task.  What is counted as done is counted as submitted below. */
     for (struct sp__list *at = all->next; at != all; at = at->next)
@@ -107,7 +104,7 @@ static bool is_quiet(struct sp__pool *pool)
 {
     uint64_t submitted, completed;
     sp__pool_count(pool, &submitted, &completed);
-    return submitted == completed;
+    return submitted == completed && sp__list_empty(&pool->endings);
 }
 
 bool sp__pool_wait_idle(sp_executor *executor, int64_t deadline)
@@ -116,7 +113,7 @@ bool sp__pool_wait_idle(sp_executor *executor, int64_t deadline)
     sp_lock_acquire(&pool->lock);
     sp__add_relaxed(&pool->for_quiet, 1); /* relaxed: under the lock */
     bool quiet;
-    while (!(quiet = is_quiet(pool)) && !sp__deadline_passed(deadline))
+    while (!(quiet = is_quiet(pool)) && !sp__is_ending_queued(pool) && !sp__deadline_passed(deadline))
         (void)sp__condition_wait_until(&pool->quiet, &pool->lock, deadline);
     sp__sub_relaxed(&pool->for_quiet, 1); /* relaxed: as above */
     sp_lock_release(&pool->lock);

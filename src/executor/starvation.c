@@ -101,6 +101,8 @@ static void name_queued(struct sp__pool *pool, struct sp__text *text)
 
 void sp__check_starvation(struct sp__pool *pool)
 {
+    if (sp__count_tasks(pool) == 0)
+        return;
     struct sp__text text;
     sp__text_init(&text);
     sp__text_add(&text, "pool %s makes no progress: ", pool->prefix);

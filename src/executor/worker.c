@@ -9,11 +9,40 @@
 #include "park/spin.h"
 #include "sync/condition.h"
 
-/* Something is taken that will not run any more: its pool is broken.  It may be an awaited future, which lies in a queue
-   besides: its `next` is not ours. */
-static void refuse(struct sp__pool *pool, sp_future *future)
+/* Become the one that runs it, or that fails it because the pool is broken.  False: somebody else has it. */
+static bool take_on(struct sp__pool *pool, sp_future *future, bool is_broken)
 {
-    sp__pool_fail(future, SP_BROKEN_POOL, pool->why_broken, SP__BROKEN_TEXT);
+    if (is_broken)
+        return sp__pool_refuse(future, SP_BROKEN_POOL, pool->why_broken, SP__BROKEN_TEXT);
+    return sp__future_claim(future);
+}
+
+/* `stands_in`: it lies in a queue besides.  False: somebody else runs or has ended it. */
+static bool run_or_refuse(struct sp__pool *pool, sp_future *future, bool stands_in)
+{
+    /* acquire: pairs with the release in break_pool; why_broken may be read */
+    bool is_broken = sp__load_acquire(&pool->broken);
+    if (is_broken && stands_in && sp__take_out(pool, future)) { /* before its error is written, see `before` */
+        sp_future_release(future);
+        stands_in = false;
+    }
+    if (!take_on(pool, future, is_broken)) {
+        if (stands_in)
+            sp_future_release(future);
+        else
+            sp__drop_dead(future);
+        return false;
+    }
+    if (is_broken) {
+        if (stands_in)
+            sp__count_dead(future);
+        sp_future_release(future);
+        return true;
+    }
+    if (stands_in && sp__forsake(pool, future))
+        sp_future_release(future);
+    sp__future_run(future, true);
+    return true;
 }
 
 /* Has something that this worker ran forked, and is this the child?  Then the pool is the parent's; so is what lies in it. */
@@ -24,17 +53,12 @@ static bool has_forked(const struct sp__worker *worker)
 
 static void run_task(struct sp__worker *worker, sp_future *future)
 {
-    struct sp__pool *pool = worker->pool;
+    bool stands_in = worker->stands_in;
+    worker->stands_in = false;
     sp__store_relaxed(&worker->doing, future->task->name); /* relaxed: for reports */
-    /* acquire: pairs with the release in break_pool; why_broken may be read */
-    if (sp__load_acquire(&pool->broken))
-        refuse(pool, future);
-    else if (sp__future_claim(future))
-        sp__future_run(future, true);
-    else
-        sp_future_release(future); /* cancelled, or run by who waited for it */
     /* release: what the task did happens before the return of sp_executor_wait_idle; pairs with sp__pool_count */
-    sp__store_release(&worker->completed, sp__load_relaxed(&worker->completed) + 1); /* relaxed: our own store */
+    if (run_or_refuse(worker->pool, future, stands_in))
+        sp__store_release(&worker->completed, sp__load_relaxed(&worker->completed) + 1); /* relaxed: our own store */
 }
 
 /* Look for a task, for a while.  Half of those who are awake may watch the queues without finding anything. */

@@ -132,12 +132,10 @@ static enum stack look_at_stack(void)
 /* Run it if it is queued.  `worker`: the runner by which the caller works for its pool. */
 static bool run_here(sp_future *future, const struct sp__runner *worker)
 {
-    bool drop = future->owner->take_back != NULL && future->owner->take_back(worker->worker, future);
-    if (!sp__future_claim(future)) {
-        if (drop)
-            sp_future_release(future);
+    struct sp__owner *owner = future->owner;
+    if (!sp__future_claim(future))
         return false;
-    }
+    bool drop = owner->claimed(owner, worker->worker, future);
     struct sp__runner runner;
     struct sp__nesting outer = sp__nesting;
     sp__nesting = (struct sp__nesting){ 0 }; /* what its end calls is called before the waiting task goes on */

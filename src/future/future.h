@@ -33,9 +33,15 @@ struct sp__owner {
        False: there is none to be had.  NULL: the executor has no workers, see sp__future_driver. */
     bool (*lend)(struct sp__owner *owner, struct sp__loan *loan);
     void (*give_back)(struct sp__owner *owner, struct sp__loan *loan);
-    /* The calling worker, known by its sp__runner.worker, is about to run this queued future itself: take it off the queue
-       if that is easy.  True: the queue's reference is the caller's now.  NULL: it never is easy. */
-    bool (*take_back)(void *worker, sp_future *future);
+    /* The calling worker, known by its sp__runner.worker, has claimed this future to run it itself: count it as dealt with and
+       take it out of its queue.  True: the queue's reference is the caller's now.  False: it stays there until the executor
+       meets it and drops it.  */
+    bool (*claimed)(struct sp__owner *owner, void *worker, sp_future *future);
+    /* The calling thread, any thread, has just cancelled this future: as above.  Under the future's place lock, which keeps the
+       executor: it may call nothing that is not its own. */
+    bool (*cancelled)(struct sp__owner *owner, sp_future *future);
+    /* After `cancelled`, without a lock, if the caller is a worker of the executor: drop what is easily dropped.  Optional. */
+    void (*tidy)(struct sp__owner *owner, void *worker);
 };
 
 /* A block: this, the argument, the result.  One cache line on 64 bits. */
@@ -43,10 +49,16 @@ struct sp_future {
     sp__state_word word;     /* atomic; README.md has the table; parked on */
     const sp_task *task;     /* set once */
     struct sp__owner *owner; /* set once; NULL: no executor */
-    sp_error *error;         /* atomic; written before the terminal state, of a cancelled future when first asked for */
+    union {
+        sp_error *error;   /* atomic; written before the terminal state, of a cancelled future when first asked for */
+        sp_future *before; /* the executor's, while it lies in a queue; NULL again before anything is written here */
+    };
     union {
         struct {
-            sp_future *next;           /* the executor's: in its queue */
+            union {
+                sp_future *next; /* atomic; the executor's: in its queue */
+                uintptr_t place; /* atomic; the executor's: where the future lies */
+            };
             struct sp__watch *watches; /* guarded by the watch lock: newest first */
         };
         struct sp__nested_call last; /* when nobody holds the future any more: what is left to be called */
@@ -160,6 +172,12 @@ static inline bool sp__future_claim(sp_future *future)
 {
     return sp__word_move(&future->word, SP__PENDING, SP__RUNNING);
 }
+/* The place lock of the future: one of a few, a leaf but for the executor's locks.  Whoever cancels a future holds it until the
+   executor has been told; an executor that takes out of its queue what somebody else has ended takes it once before it lets go
+   of the future, and so is still there while it is told. */
+void sp__place_lock(const sp_future *future);
+void sp__place_unlock(const sp_future *future);
+void sp__places_after_fork(void);
 /* Run the task of a claimed future under the current runner, and complete it; with `drop` a reference of the caller's goes
    with it. */
 void sp__future_run(sp_future *future, bool drop);

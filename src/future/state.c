@@ -6,6 +6,7 @@
 #include "future/future.h"
 #include "os/os.h"
 #include "park/park.h"
+#include "park/word_lock.h"
 
 static const sp_task no_task = { .struct_size = sizeof no_task, .name = "?", .file = "?" };
 static sp_error no_memory_error = { SP_MEMORY_ERROR, 0, "?", "?", 0, "no memory for the future" };
@@ -118,11 +119,82 @@ bool sp__future_fail(sp_future *future, sp_status status, sp_error *error)
     return true;
 }
 
+/* ---- cancel ---- */
+
+enum { PLACE_LOCKS = 64, CACHE_LINE = 64 };
+
+static struct place_lock {
+    struct sp__word_lock lock;
+} __attribute__((aligned(CACHE_LINE))) place_locks[PLACE_LOCKS];
+
+static uint64_t torn; /* changes in the child of a fork alone: a bit for each lock that was held at the fork */
+
+static unsigned place_index(const sp_future *future)
+{
+    return (unsigned)(((uint64_t)(uintptr_t)future * UINT64_C(0x9E3779B97F4A7C15)) >> 58);
+}
+_Static_assert(PLACE_LOCKS == 1 << (64 - 58), "place_index takes as many bits as there are locks");
+
+static struct sp__word_lock *place_lock_of(const sp_future *future)
+{
+    return &place_locks[place_index(future)].lock;
+}
+
+static uint64_t place_bit(const sp_future *future)
+{
+    return (uint64_t)1 << place_index(future);
+}
+
+void sp__place_lock(const sp_future *future) SP__UNCHECKED
+{
+    sp__word_lock_acquire(place_lock_of(future));
+}
+
+void sp__place_unlock(const sp_future *future) SP__UNCHECKED
+{
+    sp__word_lock_release(place_lock_of(future));
+}
+
+/* Cancel what may lie in the queue of an executor, and take it out of there.  The executor cannot go before we have told it:
+   until then the future lies in its queue, or whoever has taken it out waits for the place lock.  False: it is not PENDING. */
+static bool cancel_queued(sp_future *future)
+{
+    struct sp__owner *owner = future->owner;
+    uint64_t seen;
+    bool drop = false;
+    sp__place_lock(future);
+    bool done = sp__word_finish(&future->word, SP__PENDING, SP__CANCELLED, false, &seen);
+    if (done)
+        drop = owner->cancelled(owner, future);
+    sp__place_unlock(future);
+    if (!done)
+        return false;
+    if (drop)
+        sp_future_release(future); /* the queue's; the caller has another */
+    tell(future, seen, false);
+    const struct sp__runner *worker = owner->tidy != NULL ? sp__runner_of_pool(owner) : NULL;
+    if (worker != NULL)
+        owner->tidy(owner, worker->worker);
+    return true;
+}
+
+/* False: it is not PENDING. */
+static bool cancel_pending(sp_future *future)
+{
+    if (sp__future_phase(future) != SP__PENDING)
+        return false;
+    if (future->owner != NULL && !sp__future_is_lost(future))
+        return cancel_queued(future);
+    if (future->owner != NULL)
+        future->before = NULL; /* it lies in a queue of the parent's */
+    return complete(future, SP__PENDING, SP__CANCELLED, false);
+}
+
 bool sp_future_cancel(sp_future *future)
 {
     if (future == NULL)
         return false;
-    if (complete(future, SP__PENDING, SP__CANCELLED, false))
+    if (cancel_pending(future))
         return true;
     enum sp__phase phase = sp__future_phase(future);
     if (phase < SP__FINISHED)
@@ -192,11 +264,23 @@ sp_status sp_future_set_error(sp_future *future, const sp_error *error)
     return SP_OK;
 }
 
+/* Whoever cancels it may just be taking it out of a queue: until then what lies in `error` is none, see `before`. */
+static void await_canceller(sp_future *future)
+{
+    sp__place_lock(future);
+    if (sp__future_is_lost(future) && (torn & place_bit(future)))
+        /* relaxed: the lock orders it; in a child, who cancelled it is not here */
+        sp__store_relaxed(&future->error, NULL);
+    sp__place_unlock(future);
+}
+
 sp_error *sp__future_error_of(sp_future *future)
 {
     enum sp__phase phase = sp__future_phase(future);
     if (phase != SP__FAILED && phase != SP__CANCELLED)
         return NULL;
+    if (phase == SP__CANCELLED && future->owner != NULL)
+        await_canceller(future);
     /* acquire: pairs with the CAS below */
     sp_error *error = sp__load_acquire(&future->error);
     if (error != NULL)
@@ -294,6 +378,16 @@ void sp_future_release(sp_future *future)
 {
     if (future != NULL && future != &sp__future_no_memory && sp__word_release(&future->word))
         destroy(future);
+}
+
+/* In the child of a fork. */
+void sp__places_after_fork(void)
+{
+    for (unsigned i = 0; i < PLACE_LOCKS; i++)
+        if (sp__load_relaxed(&place_locks[i].lock.word) != 0) { /* relaxed: alone in the child */
+            torn |= (uint64_t)1 << i;
+            place_locks[i].lock = (struct sp__word_lock){ 0 };
+        }
 }
 
 void sp_release_all(sp_future *const *futures, size_t n)

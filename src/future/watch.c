@@ -241,6 +241,12 @@ static void unlock_all(void) SP__UNCHECKED
         sp__word_lock_release(&watch_locks[i].lock);
 }
 
+static void unlock_in_child(void)
+{
+    unlock_all();
+    sp__places_after_fork();
+}
+
 const struct sp__fork_handler sp__fork_watches = { .before = lock_all,
                                                    .in_parent = unlock_all,
-                                                   .in_child = unlock_all };
+                                                   .in_child = unlock_in_child };

@@ -120,7 +120,7 @@ static void store_relaxed(slot_word *slot, struct item *item, rl::debug_info_par
 #include "executor/deque_protocol.h"
 
 static struct {
-    unsigned long full, empty, taken, own_taken, taken_back, last_taken_back, not_ours, not_last;
+    unsigned long full, empty, taken, own_taken, taken_back, last_taken_back, not_ours, not_last, first_taken, not_first;
 } happened;
 
 /* ---- the suites ---- */
@@ -236,12 +236,28 @@ struct deque_suite : rl::test_suite<deque_suite<thieves, capacity, items>, thiev
         return true;
     }
 
+    /* Only if nothing that was put before it is left. */
+    void take_first(int number)
+    {
+        does[rl::thread_index()].call = does[0].TAKE;
+        if (!sp__deque_take_first(&object, &all[number])) {
+            happened.not_first++;
+            return;
+        }
+        for (int before = 1; before < number; before++)
+            RL_ASSERT(!lies[before]);
+        leaves(number);
+        happened.first_taken++;
+    }
+
     void own()
     {
         for (int number = 1; number <= items;) {
-            unsigned choice = rl::rand(6);
+            unsigned choice = rl::rand(7);
             if (choice == 0)
                 (void)take();
+            else if (choice == 3)
+                take_first(1 + (int)rl::rand((unsigned)number));
             else if (choice == 1 && number > 1)
                 take_back(1 + (int)rl::rand((unsigned)number - 1));
             else if (choice == 2 && number > 1)
@@ -261,7 +277,10 @@ struct deque_suite : rl::test_suite<deque_suite<thieves, capacity, items>, thiev
             own();
         else
             for (unsigned tries = 1 + rl::rand(items); tries > 0; tries--)
-                (void)take();
+                if (rl::rand(3) == 0)
+                    take_first(1 + (int)rl::rand(items));
+                else
+                    (void)take();
     }
 
     void after()
@@ -288,6 +307,8 @@ static bool as_it_is(const char *program)
     ok = model_happened(program, "taken back", happened.taken_back) && ok;
     ok = model_happened(program, "taken back, the only one", happened.last_taken_back) && ok;
     ok = model_happened(program, "wanted back, a thief had it", happened.not_ours) && ok;
+    ok = model_happened(program, "taken, being the first", happened.first_taken) && ok;
+    ok = model_happened(program, "wanted, not the first", happened.not_first) && ok;
     return model_happened(program, "wanted back, not the last", happened.not_last) && ok;
 }
 
