@@ -111,8 +111,8 @@ static enum sp__parked sleep_on(struct condition_wait *wait, int64_t deadline)
                                         .keeps_place = true });
 }
 
-/* pre: the caller holds the lock. */
-static bool wait_until(struct condition_wait *wait, int64_t deadline)
+/* pre: the caller holds the lock.  SP__PARK_CHANGED: misuse, which has been named; the lock was not given up. */
+static enum sp__parked wait_until(struct condition_wait *wait, int64_t deadline)
 {
     enum sp__parked parked = sleep_on(wait, deadline);
     if (parked == SP__PARK_CHANGED) {
@@ -122,10 +122,10 @@ static bool wait_until(struct condition_wait *wait, int64_t deadline)
     }
     if (parked == SP__PARK_CHANGED) {
         sp__panic("sp_condition_wait: others wait on the condition at %p with another lock", (void *)wait->condition);
-        return false;
+        return SP__PARK_CHANGED;
     }
     take_lock_back(wait);
-    return parked == SP__PARK_GRANTED;
+    return parked;
 }
 
 static bool holds_lock(const sp_lock *lock, const sp_condition *condition)
@@ -140,7 +140,7 @@ static bool holds_lock(const sp_lock *lock, const sp_condition *condition)
 bool sp__condition_wait_until(sp_condition *condition, sp_lock *lock, int64_t deadline)
 {
     struct condition_wait wait = { .condition = condition, .lock = lock };
-    return holds_lock(lock, condition) && wait_until(&wait, deadline);
+    return holds_lock(lock, condition) && wait_until(&wait, deadline) == SP__PARK_GRANTED;
 }
 
 bool sp_condition_wait(sp_condition *condition, sp_lock *lock, double timeout)
@@ -156,22 +156,21 @@ bool sp_condition_wait_rlock(sp_condition *condition, sp_rlock *lock, double tim
                   (void *)condition, (void *)lock);
         return false;
     }
-    return wait_until(&wait, sp__deadline(timeout));
+    return wait_until(&wait, sp__deadline(timeout)) == SP__PARK_GRANTED;
 }
 
 bool sp_condition_wait_for(sp_condition *condition, sp_lock *lock, bool (*predicate)(void *context), void *context,
                            double timeout)
 {
     struct condition_wait wait = { .condition = condition, .lock = lock };
-    if (!holds_lock(lock, condition))
-        return false;
     int64_t deadline = sp__deadline(timeout);
-    while (!predicate(context)) {
-        if (sp__deadline_passed(deadline))
+    while (holds_lock(lock, condition)) { /* asked again: the predicate is the user's */
+        if (predicate(context))
+            return true;
+        if (sp__deadline_passed(deadline) || wait_until(&wait, deadline) == SP__PARK_CHANGED)
             return false;
-        (void)wait_until(&wait, deadline);
     }
-    return true;
+    return false;
 }
 
 void sp_condition_notify(sp_condition *condition, unsigned n)

@@ -253,6 +253,128 @@ static void without_a_hook_the_sentence_is_printed_and_the_process_aborts(void *
     child_aborted(&end, "spool: sp_rlock_release: the reentrant lock at 0x");
 }
 
+/* ---- with a hook that returns, each call returns as well ---- */
+
+static struct {
+    sp_lock free, taken_by_other, own, others_wait_with;
+    sp_rlock free_rlock, own_rlock, others_wait_with_rlock, full_rlock;
+    sp_condition condition; /* others wait here, with `others_wait_with` */
+} things;
+static uint32_t panics, predicates; /* atomic */
+static sp_event end_all;
+
+static void count(const char *sentence, void *context)
+{
+    (void)sentence, (void)context;
+    sp__add_relaxed(&panics, 1);
+}
+
+static bool no(void *context)
+{
+    (void)context;
+    sp__add_relaxed(&predicates, 1);
+    return false;
+}
+
+static bool release_and_say_no(void *context)
+{
+    sp_lock_release(&things.own);
+    return no(context);
+}
+
+static void *wait_with_a_lock(void *arg)
+{
+    sp_lock_acquire(&things.others_wait_with);
+    assert_true(sp_condition_wait(&things.condition, &things.others_wait_with, SP_FOREVER));
+    sp_lock_release(&things.others_wait_with);
+    return arg;
+}
+
+static void *hold_a_lock(void *arg)
+{
+    sp_lock_acquire(&things.taken_by_other);
+    sp_event_set(arg);
+    sp_event_wait(&end_all, SP_FOREVER);
+    sp_lock_release(&things.taken_by_other);
+    return NULL;
+}
+
+/* Each is one misuse; they return false when there is something to return. */
+static bool misuse(int which, double timeout)
+{
+    switch (which) {
+    case 0:
+        return sp_condition_wait(&things.condition, &things.own, timeout); /* others wait with another lock */
+    case 1:
+        return sp_condition_wait_for(&things.condition, &things.own, no, NULL, timeout);
+    case 2:
+        return sp_condition_wait_rlock(&things.condition, &things.own_rlock, timeout);
+    case 3:
+        return sp_condition_wait(&things.condition, &things.free, timeout);
+    case 4:
+        return sp_condition_wait_for(&things.condition, &things.free, no, NULL, timeout);
+    case 5:
+        return sp_condition_wait_rlock(&things.condition, &things.free_rlock, timeout);
+    case 6:
+        return sp_condition_wait(&things.condition, &things.taken_by_other, timeout);
+    case 7:
+        return sp_condition_wait_for(&things.condition, &things.taken_by_other, no, NULL, timeout);
+    case 8: {
+        bool result = sp_condition_wait_for(&things.condition, &things.own, release_and_say_no, NULL, timeout);
+        sp_lock_acquire(&things.own);
+        return result;
+    }
+    case 9:
+        return sp_rlock_acquire_timeout(&things.full_rlock, timeout);
+    case 10:
+        sp_rlock_acquire(&things.full_rlock);
+        return false;
+    case 11:
+        sp_lock_release(&things.free);
+        return false;
+    case 12:
+        sp_lock_release(&things.taken_by_other);
+        return false;
+    default:
+        sp_rlock_release(&things.free_rlock);
+        return false;
+    }
+}
+enum { MISUSES = 14 };
+
+static bool is_waited_for(sp_condition *condition)
+{
+    return sp__load_acquire(&condition->sp_word_) != 0;
+}
+
+static void with_a_hook_that_returns_each_misuse_is_named_once_and_returns(void **state)
+{
+    (void)state;
+    sp_event held = { 0 };
+    pthread_t waiter = test_thread(wait_with_a_lock, NULL), holder = test_thread(hold_a_lock, &held);
+    test_await(is_waited_for(&things.condition));
+    sp_event_wait(&held, SP_FOREVER);
+    sp_lock_acquire(&things.own);
+    sp_rlock_acquire(&things.own_rlock);
+    sp_rlock_acquire(&things.full_rlock);
+    things.full_rlock.sp_depth_ = UINT32_MAX;
+    sp_set_panic_hook(count, NULL);
+    for (int which = 0; which < MISUSES; which++)
+        for (int limit = 0; limit < 2; limit++) {
+            sp__store_relaxed(&panics, 0);
+            sp__store_relaxed(&predicates, 0);
+            assert_false(misuse(which, limit == 0 ? SP_FOREVER : 1000));
+            assert_int_equal(sp__load_relaxed(&panics), 1);
+            assert_true(sp__load_relaxed(&predicates) <= 1);
+            assert_true(sp_lock_locked(&things.own) && sp_rlock_is_owned(&things.own_rlock));
+        }
+    sp_set_panic_hook(NULL, NULL);
+    sp_condition_notify_all(&things.condition);
+    sp_event_set(&end_all);
+    test_join(waiter);
+    test_join(holder);
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
@@ -270,6 +392,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(questions_outside_of_a_task),
         cmocka_unit_test(a_panic_hook_may_call_the_library),
         cmocka_unit_test(without_a_hook_the_sentence_is_printed_and_the_process_aborts),
+        cmocka_unit_test(with_a_hook_that_returns_each_misuse_is_named_once_and_returns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
