@@ -13,6 +13,7 @@ static uint64_t fail_from;  /* atomic; 0: nothing is armed */
 static uint64_t fail_until; /* atomic; last call that fails */
 static uint64_t random_state;
 static unsigned spurious_per_mille;
+static bool futex_refused; /* atomic */
 
 void sp__fault_arm(uint64_t call, bool for_ever)
 {
@@ -65,6 +66,16 @@ bool sp__fault_spurious_now(void)
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
     return (z ^ (z >> 31)) % 1000 < wanted;
+}
+
+void sp__fault_futex(bool refused)
+{
+    sp__store_relaxed(&futex_refused, refused); /* relaxed: a setting */
+}
+
+bool sp__fault_futex_now(void)
+{
+    return sp__load_relaxed(&futex_refused); /* relaxed: a setting */
 }
 
 #else

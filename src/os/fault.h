@@ -18,10 +18,14 @@ uint64_t sp__fault_calls(void);
 /* Let `per_mille` of all futex waits return at once, for no reason; seeded.  0 ends it. */
 void sp__fault_spurious(uint64_t seed, unsigned per_mille);
 
+/* Refuse all futex waits from now on, as a sandbox does, or no more. */
+void sp__fault_futex(bool refused);
+
 /* Asked by every fallible call of the room. */
 bool sp__fault_now(void);
 /* Asked by every futex wait. */
 bool sp__fault_spurious_now(void);
+bool sp__fault_futex_now(void);
 
 #else
 
@@ -31,6 +35,11 @@ static inline bool sp__fault_now(void)
 }
 
 static inline bool sp__fault_spurious_now(void)
+{
+    return false;
+}
+
+static inline bool sp__fault_futex_now(void)
 {
     return false;
 }

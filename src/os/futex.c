@@ -1,6 +1,10 @@
 /* Linux futex: FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock, so that a wait that was interrupted
    continues with the time it has left.  See futex(2).
 
+   Where the system refuses the call (a sandbox), a wait sleeps for a millisecond at a time, and its caller looks at the word
+   in between: slow, but every wait ends as it should.  syscall() is used also for the sleep, because libc's nanosleep is a
+   cancellation point.
+
    SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -9,8 +13,35 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "os/fault.h"
 #include "os/os.h"
+
+enum { PAUSE = 1000000 }; /* nanoseconds */
+
+/* An errno value. */
+static int wait_in_kernel(const uint32_t *word, uint32_t expected, const struct timespec *limit)
+{
+    if (sp__fault_futex_now())
+        return EPERM;
+    long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, limit, NULL,
+                          FUTEX_BITSET_MATCH_ANY);
+    return result == -1 ? errno : 0;
+}
+
+/* As sp__os_futex_wait. */
+static int wait_without_kernel(const uint32_t *word, uint32_t expected, int64_t deadline)
+{
+    if (sp__load_relaxed(word) != expected) /* relaxed: the caller looks again, with the order that it needs */
+        return 0;
+    int64_t now = sp__os_now(), left = deadline - now; /* no overflow: both are positive */
+    if (left <= 0)
+        return ETIMEDOUT;
+    struct timespec pause = { .tv_nsec = (long)(left < PAUSE ? left : PAUSE) };
+    if (syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL) != 0)
+        sp__os_yield(); /* refused as well, or interrupted */
+    return 0;
+}
 
 int sp__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t deadline)
 {
@@ -25,10 +56,11 @@ int sp__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t deadline)
         until.tv_nsec = (long)(deadline % 1000000000);
         limit = &until;
     }
-    long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, limit, NULL,
-                          FUTEX_BITSET_MATCH_ANY);
+    int error = wait_in_kernel(word, expected, limit);
     /* EAGAIN (the word has changed) and EINTR (a signal was handled) are "look again" to the caller. */
-    return result == -1 && errno == ETIMEDOUT ? ETIMEDOUT : 0;
+    if (error == 0 || error == EAGAIN || error == EINTR)
+        return 0;
+    return error == ETIMEDOUT ? ETIMEDOUT : wait_without_kernel(word, expected, deadline);
 }
 
 void sp__os_futex_wake(const uint32_t *word, int count)

@@ -30,7 +30,8 @@ int64_t sp__os_now(void);
 
 /* ---- futex.c: words are private to the process ---- */
 #define SP__NEVER INT64_MAX
-/* Sleep while *word == expected, until woken, until `deadline` (absolute; SP__NEVER: no limit), or for no reason.
+/* Sleep while *word == expected, until woken, until `deadline` (absolute; SP__NEVER: no limit), or for no reason.  Where the
+   system refuses futexes, for a millisecond at most.
    Returns ETIMEDOUT when the deadline has passed, else 0: the caller looks at the word again in either case. */
 int sp__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t deadline);
 /* Wake up to `count` sleepers.  `word` is used as a number: it may point to memory that is gone. */
