@@ -145,6 +145,7 @@ SP_API bool sp_timer_cancel(sp_timer *timer);
      SP_VALUE_ERROR   timeout is NaN
      SP_MEMORY_ERROR  timer is NULL
      SP_SHUT_DOWN     it was made before the fork that made this process
+   Ownership: the handle stays the caller's; another thread may release the last one while this call waits.
    Order: everything the task did happens before the return.  Blocks: yes. */
 SP_API SP_MUST_CHECK sp_status sp_timer_join(sp_timer *timer, double timeout);
 

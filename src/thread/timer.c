@@ -16,22 +16,23 @@
 enum state { PENDING, FIRING, STARTED, CANCELLED, FAILED };
 
 struct sp_timer {
-    uint32_t refs;       /* atomic: the user's, and the heap's while it is in there or fires */
-    uint32_t process;    /* set once; sp__process_number when it was made */
-    const sp_task *task; /* set once */
-    int64_t due;         /* set once */
-    enum state state;    /* guarded by lock */
-    size_t at;           /* guarded by lock; in the heap, while PENDING */
-    sp_thread *thread;   /* guarded by lock; of the task, from STARTED on */
-    bool seen;           /* guarded by lock: somebody was told that it FAILED */
-    int os_errno;        /* guarded by lock; of FAILED */
-    bool owns_arg;       /* guarded by lock: the argument was not given to a thread */
+    uint32_t refs;        /* atomic: the user's, and the heap's while it is in there or fires */
+    uint32_t process;     /* set once; sp__process_number when it was made */
+    const sp_task *task;  /* set once */
+    int64_t due;          /* set once */
+    enum state state;     /* guarded by lock */
+    size_t at;            /* guarded by lock; in the heap, while PENDING */
+    sp_thread *thread;    /* guarded by lock; of the task, from STARTED on */
+    bool seen;            /* guarded by lock: somebody was told that it FAILED */
+    int os_errno;         /* guarded by lock; of FAILED */
+    bool owns_arg;        /* guarded by lock: the argument was not given to a thread */
+    sp_condition decided; /* of lock: it is not PENDING or FIRING any more */
     _Alignas(max_align_t) unsigned char arg[];
 };
 
 static sp_lock lock;
 static sp_condition earlier; /* of lock: the timer thread sleeps here */
-static sp_condition changed; /* of lock: a timer is not PENDING or FIRING any more */
+static sp_condition drained; /* of lock: no timer is PENDING or FIRING any more */
 static struct {
     sp_timer **timers; /* a binary heap: the next one first */
     size_t size, capacity;
@@ -128,6 +129,15 @@ void sp_timer_release(sp_timer *timer)
 
 /* ---- the timer thread ---- */
 
+/* Under the lock: the timer has left PENDING and FIRING. */
+static void decide(sp_timer *timer, enum state state)
+{
+    timer->state = state;
+    sp_condition_notify_all(&timer->decided);
+    if (sp__sub_relaxed(&pending, 1) == 1) /* relaxed: for has_pending, which is asked again until there is none */
+        sp_condition_notify_all(&drained);
+}
+
 static sp_timer *await_due(void)
 {
     for (;;) {
@@ -154,9 +164,7 @@ static bool fire(sp_timer *timer)
     sp_lock_acquire(&lock);
     timer->thread = thread;
     timer->os_errno = error;
-    timer->state = thread != NULL ? STARTED : FAILED;
-    sp__sub_relaxed(&pending, 1); /* relaxed: for has_pending, which is asked again until there is none */
-    sp_condition_notify_all(&changed);
+    decide(timer, thread != NULL ? STARTED : FAILED);
     sp_lock_release(&lock);
     ref_down(timer);
     if (process != sp__process_number)
@@ -207,7 +215,7 @@ static bool drain(struct sp__drainable *drainable, int64_t deadline)
     while (has_pending(drainable) && in_time) {
         in_time = !sp__deadline_passed(deadline);
         if (in_time)
-            (void)sp__condition_wait_until(&changed, &lock, deadline);
+            (void)sp__condition_wait_until(&drained, &lock, deadline);
     }
     sp_lock_release(&lock);
     return in_time;
@@ -224,7 +232,7 @@ void sp__timers_after_fork(void)
 {
     memset(&lock, 0, sizeof lock);
     memset(&earlier, 0, sizeof earlier);
-    memset(&changed, 0, sizeof changed);
+    memset(&drained, 0, sizeof drained);
     sp__store_relaxed(&pending, 0); /* relaxed: alone in the child */
     memset(&heap, 0, sizeof heap);  /* the parent's timers are closed here; their memory is theirs */
 }
@@ -268,7 +276,7 @@ static int enter(sp_timer *timer)
     int error = reserve() ? prepare() : ENOMEM;
     if (error == 0) {
         timer->at = heap.size++;
-        sp__add_relaxed(&pending, 1); /* relaxed: as in fire */
+        sp__add_relaxed(&pending, 1); /* relaxed: as in decide */
         sift_up(timer);
         if (timer->at == 0)
             sp_condition_notify(&earlier, 1);
@@ -304,9 +312,7 @@ bool sp_timer_cancel(sp_timer *timer)
     bool was_pending = timer->state == PENDING;
     if (was_pending) {
         take_out(timer);
-        timer->state = CANCELLED;
-        sp__sub_relaxed(&pending, 1); /* relaxed: as in fire */
-        sp_condition_notify_all(&changed);
+        decide(timer, CANCELLED);
     }
     bool never_runs = timer->state == CANCELLED || timer->state == FAILED;
     sp_lock_release(&lock);
@@ -321,23 +327,17 @@ static bool await_decision(sp_timer *timer, int64_t deadline, enum state *ret_st
     bool decided;
     sp_lock_acquire(&lock);
     while (!(decided = timer->state > FIRING) && !sp__deadline_passed(deadline))
-        (void)sp__condition_wait_until(&changed, &lock, deadline);
+        (void)sp__condition_wait_until(&timer->decided, &lock, deadline);
     *ret_state = timer->state;
     timer->seen = timer->seen || timer->state == FAILED;
     sp_lock_release(&lock);
     return decided;
 }
 
-sp_status sp_timer_join(sp_timer *timer, double timeout)
+/* pre: the caller has a reference. */
+static sp_status join(sp_timer *timer, int64_t deadline)
 {
     enum state state;
-    if (timer == NULL)
-        return SP_MEMORY_ERROR;
-    if (sp__is_nan(timeout))
-        return SP_VALUE_ERROR;
-    if (timer->process != sp__process_number)
-        return SP_SHUT_DOWN;
-    int64_t deadline = sp__deadline(timeout);
     if (!await_decision(timer, deadline, &state))
         return SP_TIMEOUT;
     if (state == CANCELLED)
@@ -345,4 +345,18 @@ sp_status sp_timer_join(sp_timer *timer, double timeout)
     if (state == FAILED)
         return SP_OS_ERROR;
     return sp__thread_join_until(timer->thread, deadline);
+}
+
+sp_status sp_timer_join(sp_timer *timer, double timeout)
+{
+    if (timer == NULL)
+        return SP_MEMORY_ERROR;
+    if (sp__is_nan(timeout))
+        return SP_VALUE_ERROR;
+    if (timer->process != sp__process_number)
+        return SP_SHUT_DOWN;
+    sp__ref_up(&timer->refs); /* another thread, or the task itself, may release the handle meanwhile */
+    sp_status status = join(timer, sp__deadline(timeout));
+    ref_down(timer);
+    return status;
 }

@@ -12,6 +12,7 @@
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "park/runner.h"
 #include "os/fault.h"
 
 static uint32_t runs, drops; /* atomic */
@@ -256,6 +257,80 @@ static void order_of_start_task_and_join(void **state)
     }
 }
 
+/* ---- joiners ---- */
+
+enum { JOINERS = 20 };
+static uint32_t sleeps, ended; /* atomic */
+
+static void note_sleep(void *context)
+{
+    (void)context;
+    sp__add_relaxed(&sleeps, 1);
+}
+
+static void note_nothing(void *context)
+{
+    (void)context;
+}
+
+static sp_status join_it(sp_timer *const *in, sp_status *out)
+{
+    struct sp__block_hooks hooks = { .before = note_sleep, .after = note_nothing };
+    sp__self()->hooks = &hooks;
+    *out = sp_timer_join(*in, SP_FOREVER);
+    sp__self()->hooks = NULL;
+    sp__add_relaxed(&ended, 1);
+    return SP_OK;
+}
+typedef sp_timer *a_timer;
+SP_TASK(join_it, a_timer, sp_status);
+
+static void joiners_are_woken_by_their_own_timer_only(void **state)
+{
+    (void)state;
+    sp_timer *far = sp_timer_start(1e6, add_one, 1);
+    sp_thread *joiners[JOINERS];
+    sp__store_relaxed(&sleeps, 0);
+    for (int i = 0; i < JOINERS; i++)
+        joiners[i] = sp_start(join_it, far);
+    test_await(sp__load_relaxed(&sleeps) == JOINERS);
+    for (long i = test_count(1000); i > 0; i--) {
+        sp_timer *other = sp_timer_start(1e5, add_one, 1);
+        assert_true(sp_timer_cancel(other));
+        assert_int_equal(sp_timer_join(other, SP_FOREVER), SP_CANCELLED);
+        sp_timer_release(other);
+    }
+    assert_int_equal(sp__load_relaxed(&sleeps), JOINERS);
+    assert_true(sp_timer_cancel(far));
+    for (int i = 0; i < JOINERS; i++) {
+        sp_status status = SP_OK;
+        assert_int_equal(sp_join(joiners[i], &status, SP_FOREVER), SP_OK);
+        assert_int_equal(status, SP_CANCELLED);
+        sp_thread_release(joiners[i]);
+    }
+    sp_timer_release(far);
+}
+
+static void the_last_handle_may_go_while_it_is_joined(void **state)
+{
+    (void)state;
+    for (long i = test_count(20); i > 0; i--) {
+        bool cancels = i % 2;
+        sp_timer *timer = sp_timer_start(cancels ? 1e6 : 0.002, add_one, 1);
+        sp__store_relaxed(&sleeps, 0);
+        sp__store_relaxed(&ended, 0);
+        sp_thread *joiner = sp_start(join_it, timer);
+        test_await(sp__load_relaxed(&sleeps) > 0 || sp__load_relaxed(&ended) > 0);
+        if (cancels)
+            assert_true(sp_timer_cancel(timer));
+        sp_timer_release(timer);
+        sp_status status = SP_RUNTIME_ERROR;
+        assert_int_equal(sp_join(joiner, &status, SP_FOREVER), SP_OK);
+        assert_int_equal(status, cancels ? SP_CANCELLED : SP_OK);
+        sp_thread_release(joiner);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +340,8 @@ int main(void)
         cmocka_unit_test(failures_come_back),
         cmocka_unit_test(statuses_of_join),
         cmocka_unit_test(order_of_start_task_and_join),
+        cmocka_unit_test(joiners_are_woken_by_their_own_timer_only),
+        cmocka_unit_test(the_last_handle_may_go_while_it_is_joined),
         cmocka_unit_test(process_exit_waits_for_a_pending_timer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
