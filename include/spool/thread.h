@@ -55,7 +55,7 @@ SP_API SP_MUST_CHECK sp_status sp_thread_wait(sp_thread *thread, double timeout)
 /* Does its task still run?  False for NULL. */
 SP_API bool sp_thread_is_alive(const sp_thread *thread);
 
-/* Its name; valid as long as the handle.  "?" for NULL. */
+/* Its name.  "?" for NULL.  The pointer is valid as long as the handle and until the thread has been given 64 other names. */
 SP_API const char *sp_thread_name(const sp_thread *thread);
 
 /* Rename it.  The system's tools see the first 15 bytes.

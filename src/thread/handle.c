@@ -11,6 +11,8 @@
 
 #include <spool.h>
 
+enum { NAMES_KEPT = 64 }; /* of a thread, besides the present one: pointers to them may still be in use */
+
 static struct sp__word_lock hook_lock;
 static struct {
     void (*fn)(sp_thread *thread, const sp_error *error, void *context);
@@ -54,6 +56,12 @@ void sp__thread_report(sp_thread *thread)
         call_excepthook(thread, thread->error);
 }
 
+static void free_name(struct sp__thread_name *node)
+{
+    if (node != NULL && node->text == (const char *)(node + 1)) /* else it is static */
+        sp__os_free(node);
+}
+
 static void destroy(sp_thread *thread)
 {
     if (thread->task->drop_arg != NULL)
@@ -63,7 +71,7 @@ static void destroy(sp_thread *thread)
     sp__error_free(thread->error);
     for (struct sp__thread_name *name = thread->name, *older; name != NULL; name = older) {
         older = name->older;
-        sp__os_free(name);
+        free_name(name);
     }
     sp__os_free(thread);
 }
@@ -130,6 +138,44 @@ struct sp__thread_name *sp__thread_new_name(const char *text)
     return node;
 }
 
+static void put_first(sp_thread *thread, struct sp__thread_name *node)
+{
+    node->older = thread->name;
+    /* release: publishes the text; pairs with the acquire in sp_thread_name */
+    sp__store_release(&thread->name, node);
+}
+
+/* Take the oldest name out, if more are kept than may be.  NULL: not so. */
+static struct sp__thread_name *drop_oldest(sp_thread *thread)
+{
+    struct sp__thread_name *last_kept = thread->name;
+    for (int i = 0; i < NAMES_KEPT && last_kept != NULL; i++)
+        last_kept = last_kept->older;
+    if (last_kept == NULL)
+        return NULL;
+    struct sp__thread_name *oldest = last_kept->older;
+    last_kept->older = NULL;
+    return oldest;
+}
+
+/* Under the registry lock: give the thread this name, unless one with this text is kept, which then comes first again.  Returns
+   what is to be freed, or NULL. */
+static struct sp__thread_name *give_name(sp_thread *thread, struct sp__thread_name *node)
+{
+    if (strcmp(thread->name->text, node->text) == 0)
+        return node;
+    for (struct sp__thread_name **at = &thread->name->older; *at != NULL; at = &(*at)->older) {
+        struct sp__thread_name *same = *at;
+        if (strcmp(same->text, node->text) != 0)
+            continue;
+        *at = same->older;
+        put_first(thread, same);
+        return node;
+    }
+    put_first(thread, node);
+    return drop_oldest(thread);
+}
+
 sp_status sp_thread_set_name(sp_thread *thread, const char *name)
 {
     if (thread == NULL || name == NULL)
@@ -138,15 +184,14 @@ sp_status sp_thread_set_name(sp_thread *thread, const char *name)
     if (node == NULL)
         return SP_MEMORY_ERROR;
     sp__registry_lock();
-    node->older = thread->name;
-    /* release: publishes the text; pairs with the acquire in sp_thread_name */
-    sp__store_release(&thread->name, node);
+    struct sp__thread_name *dropped = give_name(thread, node);
     /* relaxed: a thread is collected only after it has left RUNNING, under the registry lock */
     if (!sp__thread_is_inherited(thread) && sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING) {
-        sp__runner_set_name(thread->runner, node->text);
+        sp__runner_set_name(thread->runner, thread->name->text);
         sp__os_thread_name(&thread->os, name);
     }
     sp__registry_unlock();
+    free_name(dropped);
     return SP_OK;
 }
 

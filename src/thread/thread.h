@@ -16,8 +16,9 @@
 enum sp__thread_state { SP__THREAD_RUNNING, SP__THREAD_ENDED, SP__THREAD_GONE };
 
 struct sp__thread_name {
-    struct sp__thread_name *older; /* names given before: a pointer to one of them may still be in use */
-    const char *text;              /* behind this, unless it is static */
+    struct sp__thread_name
+        *older;       /* guarded by the registry lock: names given before, each text once, up to NAMES_KEPT */
+    const char *text; /* behind this, unless it is static */
 };
 
 struct sp_thread {

@@ -10,6 +10,7 @@
 
 #include "base/atomic.h"
 #include "os/fault.h"
+#include "thread/thread.h"
 
 static sp_event gate;
 
@@ -301,6 +302,63 @@ static void every_call_may_fail(void **state)
     }
 }
 
+static size_t names_of(const sp_thread *thread)
+{
+    size_t count = 0;
+    for (const struct sp__thread_name *name = thread->name; name != NULL; name = name->older)
+        count++;
+    return count;
+}
+
+enum { KEPT = 64 };
+
+static void rename_to(sp_thread *thread, long number)
+{
+    char text[32];
+    snprintf(text, sizeof text, "job %ld", number);
+    assert_int_equal(sp_thread_set_name(thread, text), SP_OK);
+    assert_string_equal(sp_thread_name(thread), text);
+}
+
+static void the_last_names_are_kept_and_no_more(sp_thread *thread)
+{
+    const char *given[KEPT + 1];
+    char text[32];
+    for (long i = 0; i < 1000; i++) {
+        rename_to(thread, i);
+        given[i % (KEPT + 1)] = sp_thread_name(thread);
+        for (long k = i; k >= 0 && k > i - KEPT - 1 && i % 100 == 99; k--) {
+            snprintf(text, sizeof text, "job %ld", k);
+            assert_string_equal(given[k % (KEPT + 1)], text);
+        }
+        assert_true(names_of(thread) <= KEPT + 1);
+    }
+    const char *again = given[990 % (KEPT + 1)];
+    for (int i = 0; i < 1000; i++) { /* a name that is kept is given again as it is */
+        rename_to(thread, 990);
+        assert_ptr_equal(sp_thread_name(thread), again);
+        rename_to(thread, 999);
+        rename_to(thread, 999);
+    }
+    assert_true(names_of(thread) <= KEPT + 1);
+}
+
+static void renames_are_not_kept_for_ever(void **state)
+{
+    (void)state;
+    char before[64];
+    snprintf(before, sizeof before, "%s", sp_thread_name(sp_thread_main()));
+    the_last_names_are_kept_and_no_more(sp_thread_main()); /* its first name is no block */
+    assert_int_equal(sp_thread_set_name(sp_thread_main(), before), SP_OK);
+    sp_event_clear(&gate);
+    sp_thread *running = sp_start(wait_at_gate);
+    the_last_names_are_kept_and_no_more(running);
+    sp_event_set(&gate);
+    assert_int_equal(sp_join(running, NULL, SP_FOREVER), SP_OK);
+    the_last_names_are_kept_and_no_more(running); /* also when it has ended */
+    sp_thread_release(running);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +372,7 @@ int main(void)
         cmocka_unit_test(owned_data_is_dropped_once),
         cmocka_unit_test(join_all_waits_for_threads_and_pools),
         cmocka_unit_test(every_call_may_fail),
+        cmocka_unit_test(renames_are_not_kept_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
