@@ -96,7 +96,7 @@ SP_API void sp_set_excepthook(void (*hook)(sp_thread *thread, const sp_error *er
 SP_API sp_thread *sp_thread_current(void);
 
 /* The handle of the main thread, lent, for ever.  In the child of a fork that is the thread that forked.  NULL only when the
-   library was loaded later, by another thread, or for want of memory after a fork by a thread of somebody else's.  When the
+   library was loaded later by another thread, until the main thread asks, or for want of memory after a fork by a thread of somebody else's.  When the
    function of that thread returns, the process exits with 0, as by a return from main.  Source: CPython 3.13 threading.main_thread. */
 SP_API sp_thread *sp_thread_main(void);
 

@@ -33,15 +33,27 @@ static void fill(sp_thread *thread, struct sp__runner *runner)
     sp__registry_add(thread);
 }
 
-/* Constructors run in the main thread, unless the library is loaded later by another. */
-SP__CONSTRUCTOR static void adopt_main(void)
+/* By the main thread: when the library is loaded; earlier, when a constructor of the program comes before ours and asks; or
+   later, when another thread has loaded the library. */
+static sp_thread *adopt_main(struct sp__runner *runner)
 {
-    if (!sp__os_is_main_thread())
-        return;
     main_record.refs = 1; /* never given up */
     main_record.name = &main_name;
-    fill(&main_record, sp__self());
+    fill(&main_record, runner);
     sp__store_release(&main_thread, &main_record); /* release: pairs with the acquire in sp_thread_main */
+    return &main_record;
+}
+
+/* Is the caller the main thread, and not adopted yet? */
+static bool is_main_to_be(void)
+{
+    return sp__load_relaxed(&main_thread) == NULL && sp__os_is_main_thread(); /* relaxed: main stores it itself */
+}
+
+SP__CONSTRUCTOR static void begin(void)
+{
+    if (is_main_to_be())
+        (void)adopt_main(sp__self());
 }
 
 static sp_thread *new_record(struct sp__runner *runner)
@@ -75,11 +87,15 @@ static struct sp__runner *bottom(void)
 sp_thread *sp_thread_current(void)
 {
     struct sp__runner *runner = bottom();
-    return runner->thread != NULL ? runner->thread : new_record(runner);
+    if (runner->thread != NULL)
+        return runner->thread;
+    return is_main_to_be() ? adopt_main(runner) : new_record(runner);
 }
 
 sp_thread *sp_thread_main(void)
 {
+    if (is_main_to_be())
+        (void)adopt_main(bottom());
     return sp__load_acquire(&main_thread); /* acquire: pairs with the releases in adopt_main and sp__main_after_fork */
 }
 
@@ -140,10 +156,12 @@ void sp__main_after_fork(void)
 
 size_t sp_thread_active_count(void)
 {
+    (void)sp_thread_main(); /* it counts, if it is the caller */
     return sp__registry_list(NULL, 0);
 }
 
 size_t sp_thread_enumerate(sp_thread **ret_threads, size_t n)
 {
+    (void)sp_thread_main(); /* as above */
     return sp__registry_list(ret_threads, n);
 }
