@@ -209,7 +209,12 @@ SP_API bool sp_executor_wait_idle(sp_executor *executor, double timeout);
 /* Read the counters; zeros for NULL. */
 SP_API void sp_executor_stats(const sp_executor *executor, sp_executor_statistics *ret_stats);
 
-/* One more reference, which is returned; one less; NULL is fine for both.  An executor whose last handle goes without shutdown drains what is queued and ends. */
+/* One more reference, which is returned; one less; NULL is fine for both.  An executor whose last handle goes without shutdown
+   drains what is queued and ends.
+
+   A call needs the handle by which it was made until the executor has accepted a task or begun to wait: a task may release
+   that handle, also as the last one, while sp_executor_submit(), _post(), _map(), _shutdown() or _wait_idle() is on its way
+   back.  A mapping has a handle of its own; it and its calls belong to one thread. */
 SP_API sp_executor *sp_executor_retain(sp_executor *executor);
 SP_API void sp_executor_release(sp_executor *executor);
 

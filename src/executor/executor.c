@@ -127,7 +127,10 @@ sp_status sp_executor_shutdown(sp_executor *executor, const sp_shutdown_options 
         return SP_OK;
     bool cancel_futures = options != NULL && options->cancel_futures;
     bool wait = options == NULL || !options->no_wait;
-    return executor->ops->shutdown(executor, cancel_futures, wait, SP__NEVER);
+    sp__ref_up(&executor->refs); /* a task may release the handle by which we were called */
+    sp_status status = executor->ops->shutdown(executor, cancel_futures, wait, SP__NEVER);
+    sp__executor_ref_down(executor);
+    return status;
 }
 
 bool sp_executor_wait_idle(sp_executor *executor, double timeout)
@@ -136,7 +139,12 @@ bool sp_executor_wait_idle(sp_executor *executor, double timeout)
         return true;
     if (sp__executor_is_own(executor))
         return false;
-    return sp__executor_is_inherited(executor) || executor->ops->wait_idle(executor, sp__deadline(timeout));
+    if (sp__executor_is_inherited(executor))
+        return true;
+    sp__ref_up(&executor->refs); /* as in sp_executor_shutdown */
+    bool idle = executor->ops->wait_idle(executor, sp__deadline(timeout));
+    sp__executor_ref_down(executor);
+    return idle;
 }
 
 void sp_executor_stats(const sp_executor *executor, sp_executor_statistics *ret_stats)

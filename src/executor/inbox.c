@@ -39,7 +39,8 @@ static void let_go(sp_future *future)
     future->before = NULL;
 }
 
-sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most)
+sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most, void (*last_look)(void *context),
+                        void *context)
 {
     sp_lock_acquire(&inbox->in.lock);
     sp_status status = inbox->in.refusal;
@@ -54,8 +55,9 @@ sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most)
         inbox->in.last = future;
         /* seq_cst: before the caller looks for workers to call, see crew_protocol.h */
         sp__add_seq_cst(&inbox->in.put, 1);
+        last_look(context);
     }
-    sp_lock_release(&inbox->in.lock);
+    sp_lock_release(&inbox->in.lock); /* LAST TOUCH, if the future is in */
     return status;
 }
 

@@ -31,8 +31,10 @@ struct sp__inbox {
 };
 
 /* Put the future in, with a reference that is the inbox's then.  SP_FULL: `most` are in there (0: no bound); or the
-   refusal. */
-sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most);
+   refusal.  When the future is in, last_look(context) is called under the lock: once that is free the task may run, and end
+   what the inbox is part of. */
+sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most, void (*last_look)(void *context),
+                        void *context);
 /* The first, with its reference; NULL: none.  `is_busy`: the caller has just run another, and may wait some nanoseconds. */
 sp_future *sp__inbox_take(struct sp__inbox *inbox, bool is_busy);
 /* Take this one out.  True: its reference is the caller's now.  False: it is not in here. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/refcount.h"
 #include "os/os.h"
 #include "os/text.h"
 #include "sync/condition.h"
@@ -71,16 +72,47 @@ static sp_error *explain(sp_executor *executor, sp_status status, const sp_task 
     return why_not(task, status, sp__pool_of(executor)->why_broken, SP__BROKEN_TEXT);
 }
 
-/* Put it in, and wait for room when there is none. */
-static sp_status put_when_there_is_room(struct sp__pool *pool, sp_future *future)
+/* A submit.  What it has queued may run at once, release the last handle and end the pool: if there is still something to see
+   to then, the submit keeps the pool. */
+struct submit {
+    struct sp__pool *pool;
+    bool looks; /* when the future is in: a worker may have to be called */
+    bool keeps; /* it has a reference on the pool's memory */
+};
+
+static void keep_pool(struct submit *submit)
 {
-    sp_status status = sp__inbox_put(&pool->inbox, future, pool->max_pending);
+    if (!submit->keeps)
+        sp__ref_up(&submit->pool->base.refs);
+    submit->keeps = true;
+}
+
+/* Under the inbox's lock, when the future is in. */
+static void keep_unless_seen_to(void *context)
+{
+    struct submit *submit = context;
+    submit->looks = !sp__is_seen_to(submit->pool);
+    if (submit->looks)
+        keep_pool(submit);
+}
+
+static sp_status put_into_inbox(struct submit *submit, sp_future *future, size_t most)
+{
+    return sp__inbox_put(&submit->pool->inbox, future, most, keep_unless_seen_to, submit);
+}
+
+/* Put it in, and wait for room when there is none. */
+static sp_status put_when_there_is_room(struct submit *submit, sp_future *future)
+{
+    struct sp__pool *pool = submit->pool;
+    sp_status status = put_into_inbox(submit, future, pool->max_pending);
     if (status != SP_FULL)
         return status;
+    keep_pool(submit);
     sp_lock_acquire(&pool->lock);
     /* seq_cst: before we try again; pairs with the look after something was taken */
     sp__add_seq_cst(&pool->without_room, 1);
-    while ((status = sp__inbox_put(&pool->inbox, future, pool->max_pending)) == SP_FULL)
+    while ((status = put_into_inbox(submit, future, pool->max_pending)) == SP_FULL)
         (void)sp__condition_wait_until(&pool->room, &pool->lock, SP__NEVER);
     sp__sub_relaxed(&pool->without_room, 1); /* relaxed: too many for a moment costs a notification */
     sp_lock_release(&pool->lock);
@@ -95,17 +127,19 @@ static sp_status refusal_of(const struct sp__pool *pool)
     return sp__load_relaxed(&pool->closed) ? SP_SHUT_DOWN : SP_OK; /* relaxed: see above */
 }
 
-static sp_status put(struct sp__pool *pool, sp_future *future)
+static sp_status put(struct submit *submit, sp_future *future)
 {
+    struct sp__pool *pool = submit->pool;
     struct sp__worker *worker = sp__worker_self(pool);
     if (worker != NULL) {
         sp_status refusal = refusal_of(pool);
+        submit->looks = true; /* the worker keeps the pool */
         if (refusal != SP_OK || sp__put_own(worker, future))
             return refusal;
     }
     if (pool->max_pending == 0 || sp__executor_is_own(&pool->base))
-        return sp__inbox_put(&pool->inbox, future, 0);
-    return put_when_there_is_room(pool, future);
+        return put_into_inbox(submit, future, 0);
+    return put_when_there_is_room(submit, future);
 }
 
 /* No worker is awake and none can be started: nothing that is queued would ever run, and who lent a permit may wait for it. */
@@ -123,15 +157,14 @@ void sp__pool_give_up(struct sp__pool *pool, int error)
 
 static sp_status enqueue(sp_executor *executor, sp_future *future)
 {
-    struct sp__pool *pool = sp__pool_of(executor);
-    sp_status status = put(pool, future);
-    if (status != SP_OK)
-        return status;
-    int error = sp__see_to_it(pool);
-    if (error != 0)
-        sp__pool_give_up(pool,
-                         error); /* ours among them, unless somebody runs or cancels it: it has its end in any case */
-    return SP_OK;
+    struct submit submit = { .pool = sp__pool_of(executor) };
+    sp_status status = put(&submit, future); /* LAST TOUCH of the pool, but for the two cases below */
+    int error = status == SP_OK && submit.looks ? sp__see_to_it(submit.pool) : 0;
+    if (error != 0) /* ours among them, unless somebody runs or cancels it: it has its end in any case */
+        sp__pool_give_up(submit.pool, error);
+    if (submit.keeps)
+        sp__executor_ref_down(&submit.pool->base);
+    return status;
 }
 
 static void stats(sp_executor *executor, sp_executor_statistics *ret_stats)

@@ -146,6 +146,14 @@ void sp__check_starvation(struct sp__pool *pool);
 /* Something was queued, or a permit is free: call a worker if one need be.  An errno value: one had to be started, and could
    not. */
 int sp__call_worker(struct sp__pool *pool);
+/* The usual answer, by a look: what was queued will be taken by those who are awake. */
+static inline bool sp__is_seen_to(const struct sp__pool *pool)
+{
+    uint64_t seen = sp__crew_look(&pool->crew), awake = sp__crew_awake(seen);
+    if (awake < pool->max_workers) /* relaxed: a hint, as in needs_one in crew.c */
+        return sp__crew_searching(seen) > 0 && sp__load_relaxed(&pool->starting) == 0;
+    return sp__load_seq_cst(&pool->parked) < awake; /* seq_cst: as in sp__see_to_it */
+}
 /* The usual answer without a call: all permits are in use. */
 static inline int sp__see_to_it(struct sp__pool *pool)
 {

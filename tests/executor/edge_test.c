@@ -213,6 +213,11 @@ static void *shut_down(void *arg)
     return NULL;
 }
 
+static void look_at_nothing(void *context)
+{
+    (void)context;
+}
+
 static void shutdown_waits_for_a_submit_that_is_about_to_call_a_worker(void **state)
 {
     (void)state;
@@ -220,7 +225,7 @@ static void shutdown_waits_for_a_submit_that_is_about_to_call_a_worker(void **st
     struct sp__pool *of_pool = sp__pool_of(pool);
     sp_status status = SP_OK;
     in_between = sp__future_create(&pass_sp_task, &(int){ 3 }, &of_pool->base.owner, 2);
-    assert_int_equal(sp__inbox_put(&of_pool->inbox, in_between, 0), SP_OK);
+    assert_int_equal(sp__inbox_put(&of_pool->inbox, in_between, 0, look_at_nothing, NULL), SP_OK);
     pthread_t closer = test_thread(shut_down, &status);
     test_await(sp__load_acquire(&of_pool->closed));
     for (int i = 0; i < 1000; i++) {
