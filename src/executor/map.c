@@ -264,7 +264,8 @@ static struct outcome await_all(const struct map *map)
     return outcome;
 }
 
-/* The future of the first failure: made by the chunk, or here, when the chunk itself was refused or cancelled. */
+/* The future of the first failure: made by the chunk, or here, when the chunk itself was refused, or cancelled before it had
+   run all its inputs. */
 static sp_future *first_failure(struct map *map, size_t index)
 {
     sp_future *future = map->failed[index];
@@ -274,8 +275,8 @@ static sp_future *first_failure(struct map *map, size_t index)
     sp_error *error = sp__future_error_of(map->futures[index]);
     sp_error named = *error;
     named.task = map->task->name;
-    map->produced[index] = 1; /* its argument goes with the future */
-    return failed_future(map->task, input_of(map, chunk_begin(map, index)), error->status, sp__error_copy(&named));
+    size_t first_left = chunk_begin(map, index) + map->produced[index]++; /* its argument goes with the future */
+    return failed_future(map->task, input_of(map, first_left), error->status, sp__error_copy(&named));
 }
 
 /* A wait was refused.  The inputs are with chunks that may run, so this future has none. */

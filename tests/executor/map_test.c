@@ -299,6 +299,60 @@ static void what_comes_behind_a_failure_does_not_run_while_the_first_chunk_does(
     assert_int_equal(sp__load_seq_cst(&behind.ran), 0);
 }
 
+static struct {
+    sp_executor *pool;
+    uint32_t args, results; /* atomic: dropped */
+} cut;
+
+static void drop_cut_arg(void *arg)
+{
+    (void)arg;
+    sp__add_seq_cst(&cut.args, 1);
+}
+
+static void drop_cut_result(void *result)
+{
+    if (*(const int *)result != 0)
+        sp__add_seq_cst(&cut.results, 1);
+}
+
+/* The third input shuts the pool down, which cancels what is queued; a chunk that its mapping task runs lies there besides. */
+static sp_status shut_down_at_three(const int *in, int *out)
+{
+    *out = *in;
+    if (*in == 3)
+        (void)!sp_shutdown(cut.pool, .no_wait = true, .cancel_futures = true);
+    return SP_OK;
+}
+SP_TASK_OWNING(shut_down_at_three, int, int, drop_cut_arg, drop_cut_result);
+
+static sp_status map_and_shut_down(const int *chunksize, int *ret_given)
+{
+    const int inputs[] = { 1, 2, 3, 4, 5, 6 };
+    int outputs[6];
+    sp_status status = sp_map(cut.pool, shut_down_at_three, inputs, outputs, 6, .chunksize = (size_t)*chunksize);
+    *ret_given = status == SP_OK ? 6 : 0;
+    return status == SP_OK || status == SP_CANCELLED ? SP_OK : status;
+}
+SP_TASK(map_and_shut_down, int, int);
+
+static void a_shutdown_in_the_middle_of_a_chunk_drops_everything_once(void **state)
+{
+    (void)state;
+    for (int chunksize = 1; chunksize <= 7; chunksize++) {
+        int given = -1;
+        cut.pool = sp_thread_pool(.max_workers = 1);
+        sp__store_seq_cst(&cut.args, 0);
+        sp__store_seq_cst(&cut.results, 0);
+        sp_auto(sp_future) future = sp_submit(cut.pool, map_and_shut_down, chunksize);
+        assert_int_equal(sp_result(future, &given, SP_FOREVER), SP_OK);
+        assert_int_equal(sp_shutdown(cut.pool), SP_OK);
+        sp_executor_release(cut.pool);
+        assert_int_equal(sp__load_seq_cst(&cut.args), 6);
+        assert_in_range(sp__load_seq_cst(&cut.results) + (uint32_t)given, 3, 6);
+    }
+}
+
 /* ---- a handle that goes meanwhile ---- */
 
 static sp_status release_pool(sp_executor *const *pool, sp_none *out)
@@ -402,6 +456,7 @@ int main(void)
         cmocka_unit_test(without_outputs_on_every_executor_and_inside_of_a_task),
         cmocka_unit_test(after_a_failure_the_rest_of_a_running_chunk_does_not_run),
         cmocka_unit_test(what_comes_behind_a_failure_does_not_run_while_the_first_chunk_does),
+        cmocka_unit_test(a_shutdown_in_the_middle_of_a_chunk_drops_everything_once),
         cmocka_unit_test(a_task_of_the_map_may_release_the_pool),
         cmocka_unit_test(a_map_that_would_wait_for_itself_is_a_deadlock),
     };
