@@ -28,6 +28,7 @@ typedef struct SP_KEYWORDS_ sp_thread_pool_options {
     size_t max_pending;                  /* submits from outside block while so many of them are queued; 0: no bound */
     size_t stack_size;                   /* of workers, as in sp_thread_options; 0: the system's default */
     sp_gil *gil;                         /* must be NULL for now */
+    size_t stack_to_help; /* a waiting task runs another on its stack only with so much left; 0: half of it */
 } sp_thread_pool_options;
 
 /* Options of sp_inline_pool_new(); in C: sp_inline_pool(.seed = 7). */

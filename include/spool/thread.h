@@ -171,8 +171,12 @@ typedef struct sp_local {
    End: fini is called for it in the thread, before the thread counts as ended, whoever started the thread; a value that a
      finaliser makes is finished too, up to four rounds, then its memory is given back without.  Values of the main thread
      live until the process ends, without fini.
-   A task that runs inside another task's wait sees the values of its thread.  Source: CPython 3.13 threading.local,
-   pthread_key_create(3). */
+   A pool's worker keeps its values from one task to the next.  A task that has asked for a value has it to itself until it
+     ends: while it waits for other tasks of its pool, these run in other threads; where the system refuses one, the task
+     that runs on the waiting one's stack has values of its own, which end with it.  Tasks of an inline pool have those of
+     the thread they run in.  What is not kept apart is the thread's own: errno, and thread-local variables of the program and
+     of other libraries; a task that sets such a one before it waits for tasks of its pool finds what these have set.
+   Source: CPython 3.13 threading.local, pthread_key_create(3). */
 SP_API void *sp_local_get(sp_local *local);
 
 SP_END_DECLS_

@@ -14,7 +14,7 @@
 
 enum { MOST_WORKERS = 1 << 18 }; /* with loans, starts and ends less than the counts of the crew hold */
 
-_Static_assert(sizeof(sp_thread_pool_options) == 80 || sizeof(void *) != 8, "programs are compiled against it");
+_Static_assert(sizeof(sp_thread_pool_options) == 88 || sizeof(void *) != 8, "programs are compiled against it");
 
 static uint64_t last_pool; /* atomic, relaxed: numbers of unnamed pools */
 
@@ -212,11 +212,19 @@ static void configure(struct sp__pool *pool, const sp_thread_pool_options *optio
     pool->idle_nanoseconds = stays ? SP__NEVER : (int64_t)(options->idle_seconds * 1e9);
 }
 
-sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options)
+/* What a program that was compiled against an earlier version does not know of is 0.  struct_size 0 counts as ours. */
+static sp_thread_pool_options read_options(const sp_thread_pool_options *given)
 {
-    static const sp_thread_pool_options defaults = { .struct_size = sizeof defaults };
-    if (options == NULL)
-        options = &defaults;
+    sp_thread_pool_options options = { .struct_size = sizeof options };
+    if (given != NULL)
+        memcpy(&options, given,
+               given->struct_size != 0 && given->struct_size < sizeof options ? given->struct_size : sizeof options);
+    return options;
+}
+
+sp_executor *sp_thread_pool_new(const sp_thread_pool_options *given)
+{
+    const sp_thread_pool_options copy = read_options(given), *options = &copy;
     if (options->gil != NULL) {
         errno = EINVAL;
         return NULL;
@@ -241,7 +249,8 @@ sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options)
                                            .give_back = sp__pool_give_back,
                                            .claimed = sp__pool_claimed,
                                            .cancelled = sp__pool_cancelled,
-                                           .tidy = sp__pool_tidy };
+                                           .tidy = sp__pool_tidy,
+                                           .stack_to_help = options->stack_to_help };
     sp__executor_init(&pool->base, &ops);
     return &pool->base;
 }

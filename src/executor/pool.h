@@ -20,7 +20,7 @@ struct sp__pool {
     sp_executor base;
     unsigned max_workers;             /* set once: permits to run tasks */
     size_t max_pending;               /* set once; 0: no bound */
-    size_t stack_size;                /* set once */
+    size_t stack_size;                /* set once; what must be left of it to help is with `base.owner` */
     int64_t idle_nanoseconds;         /* set once; SP__NEVER: idle workers stay */
     sp_status (*initializer)(void *); /* set once, with the next two */
     void (*finalizer)(void *);

@@ -55,6 +55,7 @@ static void run_task(struct sp__worker *worker, sp_future *future)
 {
     bool stands_in = worker->stands_in;
     worker->stands_in = false;
+    sp__self()->uses_locals = false;                       /* what the task before did with them is over */
     sp__store_relaxed(&worker->doing, future->task->name); /* relaxed: for reports */
     /* release: what the task did happens before the return of sp_executor_wait_idle; pairs with sp__pool_count */
     if (run_or_refuse(worker->pool, future, stands_in))

@@ -2,7 +2,8 @@
 
    A thread that is no worker of the future's pool sleeps, unless the tasks of that pool are run by those who wait for them:
    then it drives the pool.  A worker that waits without a limit for a queued future of its own pool runs it, as a runner of
-   its own, on its own stack.  In all other cases it sleeps, and its pool may let another worker run meanwhile.
+   its own, on its own stack, if there is room for it and nothing that it could spoil.  In all other cases it sleeps, and its
+   pool may let another worker run meanwhile.
 
    SPDX-License-Identifier: MIT */
 #include "future/future.h"
@@ -10,8 +11,9 @@
 #include "park/park.h"
 #include "park/spin.h"
 #include "park/wait_graph.h"
+#include "thread/thread.h"
 
-enum { STACK_TO_HELP = 64 * 1024 };         /* bytes that must be left to run a task on this stack */
+enum { LEAST_TO_HELP = 16 * 1024 };         /* bytes; of a stack, on which every call of the library works */
 #define RETRY_NANOSECONDS INT64_C(10000000) /* until a worker is asked for again that the system refused */
 enum { RETRIES = 100 };                     /* then a wait without limit gives up */
 
@@ -116,17 +118,44 @@ static struct sp__runner *worker_for(const sp_future *future)
     return future->owner != NULL ? sp__runner_of_pool(future->owner) : NULL;
 }
 
+/* How much of a stack of that size must be left for another task. */
+static size_t stack_to_help(const struct sp__owner *owner, size_t size)
+{
+    if (owner->stack_to_help != 0)
+        return owner->stack_to_help;
+    return size / 2 > LEAST_TO_HELP ? size / 2 : LEAST_TO_HELP;
+}
+
+/* 0: nothing is known of the stack. */
+static uintptr_t find_help_floor(const struct sp__owner *owner)
+{
+    size_t size;
+    uintptr_t bottom = sp__os_stack_bottom(&size);
+    if (bottom == 0)
+        return 0;
+    size_t needed = stack_to_help(owner, size);
+    return needed < UINTPTR_MAX - bottom ? bottom + needed : UINTPTR_MAX;
+}
+
 enum stack { TOO_LITTLE, ENOUGH, UNKNOWN };
 
-static enum stack look_at_stack(void)
+/* pre: the caller is a worker of that owner. */
+static enum stack look_at_stack(const struct sp__owner *owner)
 {
     struct sp__runner *self = sp__self();
-    if (self->stack_bottom == 0)
-        self->stack_bottom = sp__os_stack_bottom();
-    uintptr_t bottom = self->stack_bottom, here = (uintptr_t)__builtin_frame_address(0);
-    if (bottom == 0)
+    if (self->help_floor == 0)
+        self->help_floor = find_help_floor(owner);
+    if (self->help_floor == 0)
         return UNKNOWN;
-    return here > bottom && here - bottom >= STACK_TO_HELP ? ENOUGH : TOO_LITTLE;
+    return (uintptr_t)__builtin_frame_address(0) >= self->help_floor ? ENOUGH : TOO_LITTLE;
+}
+
+/* May another task of that owner run on this stack, as things are?  It needs a stack of its own, and it would have the
+   thread-local values of the one that waits, which may count on them.  Tasks of an executor without workers run in those who
+   wait in any case. */
+static bool may_run_here(const struct sp__owner *owner)
+{
+    return owner->lend == NULL || (!sp__self()->uses_locals && look_at_stack(owner) == ENOUGH);
 }
 
 /* Run it if it is queued.  `worker`: the runner by which the caller works for its pool. */
@@ -154,13 +183,27 @@ static bool is_queued(const sp_future *future)
     return sp__future_phase(future) == SP__PENDING && !sp__future_is_lost(future);
 }
 
+/* The same for a task that has values in locals: the other one has its own, which end with it. */
+static bool run_apart(sp_future *future, const struct sp__runner *worker)
+{
+    struct sp__runner *self = sp__self();
+    bool uses_locals = self->uses_locals;
+    struct sp__locals before = sp__locals_set_aside();
+    self->uses_locals = false;
+    bool ran = run_here(future, worker);
+    sp__locals_restore(&before);
+    self->uses_locals = uses_locals;
+    return ran;
+}
+
 bool sp__help(sp_future *future, bool at_any_price)
 {
     const struct sp__runner *worker = worker_for(future);
     if (worker == NULL || !is_queued(future))
         return false;
-    enum stack stack = look_at_stack();
-    return (stack == ENOUGH || (stack == UNKNOWN && at_any_price)) && run_here(future, worker);
+    if (may_run_here(future->owner))
+        return run_here(future, worker);
+    return at_any_price && look_at_stack(future->owner) != TOO_LITTLE && run_apart(future, worker);
 }
 
 bool sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n, struct sp__owner **ret_lender)
@@ -228,7 +271,7 @@ static sp_status lend_and_sleep(sp_future *future, int64_t deadline)
 static sp_status await_own(sp_future *future, int64_t deadline, const struct sp__runner *worker)
 {
     sp_status status;
-    if (deadline == SP__NEVER && is_queued(future) && look_at_stack() == ENOUGH && run_here(future, worker))
+    if (deadline == SP__NEVER && is_queued(future) && may_run_here(future->owner) && run_here(future, worker))
         return SP_OK;
     if (answers_at_once(future, deadline, &status))
         return status;

@@ -42,6 +42,8 @@ struct sp__owner {
     bool (*cancelled)(struct sp__owner *owner, sp_future *future);
     /* After `cancelled`, without a lock, if the caller is a worker of the executor: drop what is easily dropped.  Optional. */
     void (*tidy)(struct sp__owner *owner, void *worker);
+    /* Set once.  Bytes of stack that must be left for a waiting worker to run a task on it; 0: half of the stack. */
+    size_t stack_to_help;
 };
 
 /* A block: this, the argument, the result.  One cache line on 64 bits. */
@@ -246,7 +248,7 @@ static inline bool sp__drive(sp_future *future)
     return sp__load_relaxed(&sp__driven_executors) != 0 && sp__future_driver(future);
 }
 /* Run the task of a queued future of one's own pool on this stack.  False: it is not ours, not queued, or there is too
-   little stack; or nothing is known of the stack, but for `at_any_price`. */
+   little stack; or, but for `at_any_price`, nothing is known of the stack, or the caller has values in locals. */
 bool sp__help(sp_future *future, bool at_any_price);
 
 /* ---- completion.c ---- */

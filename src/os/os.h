@@ -62,8 +62,8 @@ void sp__os_thread_this(struct sp__os_thread *thread);
 bool sp__os_is_main_thread(void);
 /* The system's number of the calling thread. */
 uint64_t sp__os_thread_id(void);
-/* Lowest address of the calling thread's stack, above the guard page; 0 when it cannot be told. */
-uintptr_t sp__os_stack_bottom(void);
+/* Lowest address of the calling thread's stack, above the guard page, and its size from there; 0 when it cannot be told. */
+uintptr_t sp__os_stack_bottom(size_t *ret_size);
 
 /* ---- cpu.c, cgroup.c ---- */
 /* CPUs that the affinity mask allows; 0 when it cannot be told. */

@@ -138,15 +138,14 @@ uint64_t sp__os_thread_id(void)
     return (uint64_t)syscall(SYS_gettid);
 }
 
-uintptr_t sp__os_stack_bottom(void)
+uintptr_t sp__os_stack_bottom(size_t *ret_size)
 {
     pthread_attr_t attributes;
     void *bottom = NULL;
-    size_t size = 0;
 
     if (sp__fault_now() || pthread_getattr_np(pthread_self(), &attributes) != 0)
         return 0;
-    if (pthread_attr_getstack(&attributes, &bottom, &size) != 0)
+    if (pthread_attr_getstack(&attributes, &bottom, ret_size) != 0)
         bottom = NULL;
     pthread_attr_destroy(&attributes);
     return (uintptr_t)bottom;

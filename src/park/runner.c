@@ -113,7 +113,8 @@ void sp__runner_push(struct sp__runner *runner, const char *name)
     runner->worker = outer->worker;
     runner->thread = outer->thread;
     runner->deferred.next = runner->deferred.prev = NULL;
-    runner->stack_bottom = outer->stack_bottom;
+    runner->help_floor = outer->help_floor;
+    runner->uses_locals = outer->uses_locals; /* what lies below on this stack still counts on its values */
     runner->thread_runner = outer->thread_runner;
     runner->known = false;
     set_current(runner);

@@ -44,7 +44,8 @@ struct sp__runner {
     void *worker;                        /* that executor's record of this thread, or NULL */
     void *thread;             /* its handle, see thread/; NULL: a thread of somebody else's, not asked for yet */
     struct sp__list deferred; /* sleepers that it has unlinked and will wake, see sp__wake_deferred */
-    uintptr_t stack_bottom;   /* lowest address of this stack; 0: not asked for, or unknown */
+    uintptr_t help_floor;     /* a waiter below it on its stack runs no other task there; 0: not asked, or unknown */
+    bool uses_locals;         /* an sp_local was asked for since the task on this stack began, see thread/local.c */
     struct sp__runner *thread_runner; /* the first one on this stack, which is the thread itself */
     bool known; /* the graph of waits finds it by its id; written by its thread, under the graph's lock */
     /* Guarded by the graph's lock. */

@@ -12,16 +12,13 @@ _Static_assert(sizeof(sp_local) == 40 || sizeof(void *) != 8, "programs are comp
 
 enum { ROUNDS = 4, FIRST_ENTRIES = 8 };
 
-struct entry {
+struct sp__local_entry {
     void *value; /* NULL: not used yet, or finished */
     void (*fini)(void *value);
 };
 
 static uint64_t last_key; /* atomic, relaxed: keys need to differ; 0 is none */
-static _Thread_local struct {
-    struct entry *entries;
-    size_t count;
-} table;
+static _Thread_local struct sp__locals table;
 
 /* The number of a local, given to it when it is first used by any thread. */
 static uint64_t key_of(sp_local *local)
@@ -40,7 +37,7 @@ static bool make_room(uint64_t key)
     size_t count = table.count > 0 ? table.count : FIRST_ENTRIES;
     while (count <= key)
         count *= 2;
-    struct entry *entries = sp__os_zalloc(count * sizeof *entries);
+    struct sp__local_entry *entries = sp__os_zalloc(count * sizeof *entries);
     if (entries == NULL)
         return false;
     if (table.count > 0)
@@ -60,15 +57,24 @@ static void *make_value(sp_local *local, uint64_t key)
         errno = ENOMEM;
         return NULL;
     }
-    table.entries[key] = (struct entry){ value, local->sp_fini_ };
+    table.entries[key] = (struct sp__local_entry){ value, local->sp_fini_ };
     if (local->sp_init_ != NULL)
         local->sp_init_(value); /* may use other locals: the table may move */
     return value;
 }
 
+/* Until the task ends that runs: a worker that waits in it runs no other task meanwhile, which would have the same values. */
+static void note_use(void)
+{
+    struct sp__runner *self = sp__current_runner;
+    if (self != NULL)
+        self->uses_locals = true;
+}
+
 void *sp_local_get(sp_local *local)
 {
     uint64_t key = key_of(local);
+    note_use();
     if (key < table.count && table.entries[key].value != NULL)
         return table.entries[key].value;
     return make_value(local, key);
@@ -79,7 +85,7 @@ static bool finish_round(bool call)
 {
     bool any = false;
     for (size_t i = 0; i < table.count; i++) { /* a finaliser may use locals: the table may move */
-        struct entry entry = table.entries[i];
+        struct sp__local_entry entry = table.entries[i];
         table.entries[i].value = NULL;
         if (entry.value == NULL)
             continue;
@@ -99,4 +105,17 @@ void sp__locals_finish(void)
     sp__os_free(table.entries);
     table.entries = NULL;
     table.count = 0;
+}
+
+struct sp__locals sp__locals_set_aside(void)
+{
+    struct sp__locals before = table;
+    table = (struct sp__locals){ NULL, 0 };
+    return before;
+}
+
+void sp__locals_restore(const struct sp__locals *before)
+{
+    sp__locals_finish();
+    table = *before;
 }

@@ -112,8 +112,18 @@ void sp__main_after_fork(void);
 void sp__thread_is_gone(sp_thread *thread);
 
 /* ---- local.c ---- */
+/* What a thread has in locals. */
+struct sp__local_entry;
+struct sp__locals {
+    struct sp__local_entry *entries; /* NULL: nothing */
+    size_t count;
+};
 /* The calling thread ends: finalisers of what it has in locals. */
 void sp__locals_finish(void);
+/* Take away what the calling thread has in locals, so that it has nothing. */
+struct sp__locals sp__locals_set_aside(void);
+/* Finish what the thread has got since then, and give it back what it had. */
+void sp__locals_restore(const struct sp__locals *before);
 
 /* ---- timer.c ---- */
 void sp__timers_after_fork(void);

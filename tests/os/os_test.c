@@ -174,7 +174,7 @@ static void cpu_count_is_the_smallest_and_never_0(void **state)
 static void measure(void *arg)
 {
     size_t *left = arg;
-    *left = (uintptr_t)__builtin_frame_address(0) - sp__os_stack_bottom();
+    *left = (uintptr_t)__builtin_frame_address(0) - sp__os_stack_bottom(&(size_t){ 0 });
 }
 
 static void stack_size_is_what_was_asked_for(void **state)

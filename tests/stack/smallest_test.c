@@ -391,7 +391,8 @@ enum { ROOMS = sizeof rooms / sizeof rooms[0] };
 /* Fill what is left of the stack, but for the caller's frame. */
 static unsigned char *__attribute__((noinline)) paint(void)
 {
-    unsigned char *bottom = (unsigned char *)sp__os_stack_bottom(), *here = __builtin_frame_address(0);
+    size_t size;
+    unsigned char *bottom = (unsigned char *)sp__os_stack_bottom(&size), *here = __builtin_frame_address(0);
     for (unsigned char *at = bottom; SPARE > 0 && at < here - 256; at++)
         *(volatile unsigned char *)at = PAINT;
     return bottom;
