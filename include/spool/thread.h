@@ -52,7 +52,7 @@ SP_API SP_MUST_CHECK sp_status sp_thread_join(sp_thread *thread, void *ret_resul
 /* Wait until the thread is gone, whatever became of its task.  SP_OK, or the last five of sp_thread_join(). */
 SP_API SP_MUST_CHECK sp_status sp_thread_wait(sp_thread *thread, double timeout);
 
-/* Does its task still run?  False for NULL. */
+/* Does it still run: its task, or what its end runs (finalisers, destructors)?  False for NULL. */
 SP_API bool sp_thread_is_alive(const sp_thread *thread);
 
 /* Its name.  "?" for NULL.  The pointer is valid as long as the handle and until the thread has been given 64 other names. */
@@ -163,7 +163,10 @@ typedef struct sp_local {
     void (*sp_fini_)(void *value);
     uint64_t sp_key_;
 } sp_local;
-#define SP_LOCAL(Type, init, fini) { sizeof(Type), __alignof__(Type), (init), (fini), 0 }
+#define SP_LOCAL(Type, init, fini)                                                                                     \
+    {                                                                                                                  \
+        sizeof(Type), __alignof__(Type), (init), (fini), 0                                                             \
+    }
 
 /* The calling thread's value: made on its first use in this thread, all bytes zero, then given to init.
 

@@ -146,6 +146,20 @@ static void count_out(struct sp__worker *worker)
         worker->deque->owned = false; /* who lay down as one too many may have left tasks in it */
 }
 
+void sp__walk_out(struct sp__worker *worker)
+{
+    struct sp__pool *pool = worker->pool;
+    sp_lock_acquire(&pool->lock);
+    (void)sp__crew_lie_down(&pool->crew, worker->searching);
+    sp__crew_get_up(&pool->crew, false);
+    worker->searching = false;
+    count_out(worker);
+    sp_lock_release(&pool->lock);
+    int error = sp__has_tasks(pool) ? sp__call_worker(pool) : 0;
+    if (error != 0)
+        sp__pool_give_up(pool, error);
+}
+
 /* Under the lock: lie down, unless there is work for us or the pool has ended. */
 enum { STAYS_UP, LIES, ENDS };
 static int try_to_lie(struct sp__worker *worker)

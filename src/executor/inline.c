@@ -129,34 +129,44 @@ static void drop_dead(sp_future *future)
     sp_future_release(future);
 }
 
-/* Run a future of the pool as a runner of its own, unless it was cancelled, and drop the reference: the user's drops, too,
-   are on that runner's account.  False: it was cancelled. */
-static bool run(struct inline_pool *pool, sp_future *future)
-{
+/* What is being run for the pool. */
+struct run {
     struct sp__runner runner;
-    sp__runner_push(&runner, future->task->name);
-    runner.pool = &pool->base.owner;
-    runner.worker = NULL;
-    bool ours = sp__future_claim(future);
-    if (ours)
-        sp__future_run(future, true);
-    else
-        drop_dead(future);
-    sp__runner_pop(&runner);
-    return ours;
-}
+    struct inline_pool *pool;
+    bool ours; /* false: the future was cancelled */
+};
 
-/* Run what is counted in `running`. */
-static void run_counted(struct inline_pool *pool, sp_future *future)
+/* Its end, also by pthread_exit(). */
+static void end_run(void *argument)
 {
-    bool ran = run(pool, future);
+    struct run *run = argument;
+    struct inline_pool *pool = run->pool;
+    sp__runner_pop(&run->runner);
     if (sp__executor_is_inherited(&pool->base))
         return; /* the task has forked */
     sp_lock_acquire(&pool->lock);
     pool->running--;
-    pool->completed += ran;
+    pool->completed += run->ours;
     sp_condition_notify_all(&pool->changed);
     sp_lock_release(&pool->lock);
+}
+
+/* Run a future of the pool, which is counted in `running`, as a runner of its own, unless it was cancelled, and drop the
+   reference: the user's drops, too, are on that runner's account. */
+static void run_counted(struct inline_pool *pool, sp_future *future)
+{
+    struct run run;
+    run.pool = pool;
+    sp__runner_push(&run.runner, future->task->name);
+    run.runner.pool = &pool->base.owner;
+    run.runner.worker = NULL;
+    run.ours = sp__future_claim(future);
+    SP__ON_UNWIND(end_run, &run);
+    if (run.ours)
+        sp__future_run(future, true);
+    else
+        drop_dead(future);
+    SP__END_UNWIND(true);
 }
 
 /* False: nothing is queued. */
@@ -194,8 +204,9 @@ static void run_rest_if_unheld(struct inline_pool *pool)
 }
 
 /* Give up the reference of whoever ran something. */
-static void let_go(struct inline_pool *pool)
+static void let_go(void *argument)
 {
+    struct inline_pool *pool = argument;
     run_rest_if_unheld(pool);
     sp__executor_ref_down(&pool->base);
 }
@@ -243,8 +254,10 @@ static bool drive(sp_future *awaited)
     struct inline_pool *pool = hold_pool_of(awaited);
     if (pool == NULL)
         return false;
-    bool ran = is_inside(pool) ? run_this(pool, awaited) : run_next(pool);
-    let_go(pool);
+    bool ran;
+    SP__ON_UNWIND(let_go, pool);
+    ran = is_inside(pool) ? run_this(pool, awaited) : run_next(pool);
+    SP__END_UNWIND(true);
     return ran;
 }
 
@@ -268,8 +281,9 @@ static sp_status enqueue(sp_executor *executor, sp_future *future)
     sp_lock_release(&pool->lock);
     if (status == SP_OK && pool->seed == 0) {
         sp__ref_up(&executor->refs); /* the task may release the handle by which we were called */
+        SP__ON_UNWIND(let_go, pool);
         run_counted(pool, future);
-        let_go(pool);
+        SP__END_UNWIND(true);
     }
     return status;
 }

@@ -169,6 +169,8 @@ static inline int sp__see_to_it(struct sp__pool *pool)
 void sp__stop_searching(struct sp__worker *worker);
 /* Sleep until called.  False: it is to end, and is counted in `workers` no more. */
 bool sp__lie_down(struct sp__worker *worker);
+/* The worker, which searches or has a permit, ends in the middle of something: if another is needed it is called. */
+void sp__walk_out(struct sp__worker *worker);
 /* Under the lock: wake the sleepers, to end. */
 void sp__dismiss_sleepers(struct sp__pool *pool);
 
@@ -196,6 +198,8 @@ void sp__pool_give_up(struct sp__pool *pool, int error);
 /* ---- shutdown.c ---- */
 /* Under the lock, which is given up for it: collect a worker that has ended.  False: there is none. */
 bool sp__pool_collect_one(struct sp__pool *pool);
+/* Under the lock, which is given up for it: collect workers whose threads are gone.  Waits for nothing. */
+void sp__pool_collect_gone(struct sp__pool *pool);
 /* Under the lock: count what was submitted, and what of it is done. */
 void sp__pool_count(struct sp__pool *pool, uint64_t *ret_submitted, uint64_t *ret_completed);
 sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline);

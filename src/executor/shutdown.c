@@ -18,19 +18,44 @@ static struct sp__worker *pop_ended(struct sp__pool *pool)
     return NULL;
 }
 
-bool sp__pool_collect_one(struct sp__pool *pool)
+/* The pool's lock is not held.  False: it is not gone yet. */
+static bool collect(struct sp__worker *worker, bool wait)
+{
+    if (wait)
+        (void)sp__thread_finish(worker->thread, SP__NEVER); /* short: it has done its last act */
+    else if (!sp__thread_try_finish(worker->thread))
+        return false;
+    sp_thread_release(worker->thread);
+    sp__os_free(worker);
+    return true;
+}
+
+/* Under the lock.  False: there is none, or it is not gone yet. */
+static bool collect_one(struct sp__pool *pool, bool wait)
 {
     struct sp__worker *worker = pop_ended(pool);
     if (worker == NULL)
         return false;
     sp_lock_release(&pool->lock);
-    (void)sp__thread_finish(worker->thread, SP__NEVER); /* short: it has left its loop */
-    sp_thread_release(worker->thread);
-    sp__os_free(worker);
+    bool collected = collect(worker, wait);
     sp_lock_acquire(&pool->lock);
-    pool->uncollected--;
-    sp_condition_notify_all(&pool->quiet);
-    return true;
+    if (collected)
+        pool->uncollected--;
+    else
+        sp__list_append(&pool->ended, &worker->link);
+    sp_condition_notify_all(&pool->quiet); /* also of one that we have only put back */
+    return collected;
+}
+
+bool sp__pool_collect_one(struct sp__pool *pool)
+{
+    return collect_one(pool, true);
+}
+
+void sp__pool_collect_gone(struct sp__pool *pool)
+{
+    while (collect_one(pool, false))
+        continue;
 }
 
 static bool cancel_one(sp_future *future, void *context)

@@ -51,15 +51,20 @@ static bool has_forked(const struct sp__worker *worker)
     return sp__executor_is_inherited(&worker->pool->base);
 }
 
+static void count_task(struct sp__worker *worker)
+{
+    /* release: what the task did happens before the return of sp_executor_wait_idle; pairs with sp__pool_count */
+    sp__store_release(&worker->completed, sp__load_relaxed(&worker->completed) + 1); /* relaxed: our own store */
+}
+
 static void run_task(struct sp__worker *worker, sp_future *future)
 {
     bool stands_in = worker->stands_in;
     worker->stands_in = false;
     sp__self()->uses_locals = false;                       /* what the task before did with them is over */
     sp__store_relaxed(&worker->doing, future->task->name); /* relaxed: for reports */
-    /* release: what the task did happens before the return of sp_executor_wait_idle; pairs with sp__pool_count */
     if (run_or_refuse(worker->pool, future, stands_in))
-        sp__store_release(&worker->completed, sp__load_relaxed(&worker->completed) + 1); /* relaxed: our own store */
+        count_task(worker);
 }
 
 /* Look for a task, for a while.  Half of those who are awake may watch the queues without finding anything. */
@@ -152,16 +157,12 @@ static void initialize(struct sp__worker *worker)
     sp__sub_relaxed(&pool->starting, 1); /* relaxed: a hint, see needs_one in crew.c */
 }
 
-/* The worker leaves; its node stays until somebody has collected the OS thread. */
-static void leave(struct sp__worker *worker)
+static void finalize(struct sp__worker *worker)
 {
-    struct sp__pool *pool = worker->pool;
-    sp_lock_acquire(&pool->lock);
-    worker->has_ended = true;
-    sp__list_append(&pool->ended, &worker->link);
-    sp_condition_notify_all(&pool->quiet);
-    sp_lock_release(&pool->lock);
-    sp__executor_ref_down(&pool->base); /* LAST TOUCH: it may have been the last */
+    bool owes = worker->owes_finalizer;
+    worker->owes_finalizer = false;
+    if (owes)
+        worker->pool->finalizer(worker->pool->initializer_arg);
 }
 
 static sp_status work(const void *arg, void *result)
@@ -170,18 +171,15 @@ static sp_status work(const void *arg, void *result)
     struct sp__pool *pool = worker->pool;
     struct sp__runner *self = sp__self();
     (void)result;
-    self->pool = &pool->base.owner;
+    self->pool = &pool->base.owner; /* until the thread is gone: whatever runs in it is the pool's */
     self->worker = worker;
     initialize(worker);
     self->hooks = &worker->hooks;
     run_tasks(worker);
     self->hooks = NULL;
     self->worker = NULL; /* what the finalizer submits is for others */
-    if (worker->owes_finalizer && !has_forked(worker))
-        pool->finalizer(pool->initializer_arg);
-    self->pool = NULL;
     if (!has_forked(worker))
-        leave(worker);
+        finalize(worker);
     return SP_OK;
 }
 
@@ -191,6 +189,52 @@ static const sp_task worker_task = { .struct_size = sizeof worker_task,
                                      .arg_size = sizeof(struct sp__worker *),
                                      .result_size = 0,
                                      .run = work };
+
+/* ---- its end ---- */
+
+/* Its initializer will not return. */
+static void break_by(struct sp__worker *worker, const char *how)
+{
+    static const sp_task initializer = { .struct_size = sizeof initializer, .name = "initializer", .file = "?" };
+    break_pool(worker, sp__task_ended_early(&initializer, how));
+    worker->initialized = true;
+    sp__sub_relaxed(&worker->pool->starting, 1); /* relaxed: as in initialize */
+}
+
+/* Its thread is ended, by pthread_exit() or exit(), in a task, its initializer or its finalizer: another takes its place. */
+static void abandoned(void *owned, bool exits)
+{
+    struct sp__worker *worker = owned;
+    struct sp__runner *self = sp__self();
+    while (self->outer != NULL)
+        self = self->outer;
+    bool is_counted = self->worker == worker; /* else it is in its finalizer */
+    self->hooks = NULL;
+    self->worker = NULL;
+    if (is_counted && worker->initialized)
+        count_task(worker);
+    else if (is_counted)
+        break_by(worker, exits ? SP__ENDED_BY_EXIT : SP__ENDED_BY_PTHREAD);
+    if (is_counted)
+        sp__walk_out(worker);
+    if (!exits)
+        finalize(worker);
+}
+
+/* The worker leaves; its node stays until somebody has collected the OS thread. */
+static void left(void *owned)
+{
+    struct sp__worker *worker = owned;
+    struct sp__pool *pool = worker->pool;
+    sp_lock_acquire(&pool->lock);
+    worker->has_ended = true;
+    sp__list_append(&pool->ended, &worker->link);
+    sp_condition_notify_all(&pool->quiet);
+    sp_lock_release(&pool->lock);
+    sp__executor_ref_down(&pool->base); /* LAST TOUCH: it may have been the last */
+}
+
+static const struct sp__thread_owner owner = { .abandoned = abandoned, .left = left };
 
 /* It could not be started: take back what sp__call_worker has counted in the pool.  The crew's word is for the caller. */
 static int forget_worker(struct sp__pool *pool, struct sp__worker *worker, int error)
@@ -217,8 +261,7 @@ static struct sp__worker *new_worker(struct sp__pool *pool)
     worker->searching = true; /* whoever called it has counted it so */
     sp__starvation_watch(worker);
     sp_lock_acquire(&pool->lock);
-    while (sp__pool_collect_one(pool))
-        continue;
+    sp__pool_collect_gone(pool);
     sp__list_append(&pool->all, &worker->member);
     snprintf(worker->name, sizeof worker->name, "%s-%u", pool->prefix, pool->next_number++);
     sp_lock_release(&pool->lock);
@@ -231,8 +274,9 @@ int sp__pool_start_worker(struct sp__pool *pool)
     if (worker == NULL)
         return forget_worker(pool, NULL, ENOMEM);
     sp_thread *thread = sp__thread_start(
-        &(struct sp__thread_plan){ .name = worker->name, .worker = true, .stack_size = pool->stack_size }, &worker_task,
-        &worker);
+        &(struct sp__thread_plan){
+            .name = worker->name, .worker = true, .stack_size = pool->stack_size, .owner = &owner, .owned = worker },
+        &worker_task, &worker);
     if (thread == NULL)
         return forget_worker(pool, worker, errno);
     sp_lock_acquire(&pool->lock);

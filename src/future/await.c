@@ -158,6 +158,19 @@ static bool may_run_here(const struct sp__owner *owner)
     return owner->lend == NULL || (!sp__self()->uses_locals && look_at_stack(owner) == ENOUGH);
 }
 
+/* A task that is run by a waiting one. */
+struct helped {
+    struct sp__runner runner;
+    struct sp__nesting outer;
+};
+
+static void leave(void *argument)
+{
+    struct helped *helped = argument;
+    sp__runner_pop(&helped->runner);
+    sp__nesting = helped->outer;
+}
+
 /* Run it if it is queued.  `worker`: the runner by which the caller works for its pool. */
 static bool run_here(sp_future *future, const struct sp__runner *worker)
 {
@@ -165,15 +178,15 @@ static bool run_here(sp_future *future, const struct sp__runner *worker)
     if (!sp__future_claim(future))
         return false;
     bool drop = owner->claimed(owner, worker->worker, future);
-    struct sp__runner runner;
-    struct sp__nesting outer = sp__nesting;
+    struct helped helped;
+    helped.outer = sp__nesting;
     sp__nesting = (struct sp__nesting){ 0 }; /* what its end calls is called before the waiting task goes on */
-    sp__runner_push(&runner, future->task->name);
-    runner.pool = worker->pool;
-    runner.worker = worker->worker;
+    sp__runner_push(&helped.runner, future->task->name);
+    helped.runner.pool = worker->pool;
+    helped.runner.worker = worker->worker;
+    SP__ON_UNWIND(leave, &helped);
     sp__future_run(future, drop);
-    sp__runner_pop(&runner);
-    sp__nesting = outer;
+    SP__END_UNWIND(true);
     return true;
 }
 
@@ -183,16 +196,28 @@ static bool is_queued(const sp_future *future)
     return sp__future_phase(future) == SP__PENDING && !sp__future_is_lost(future);
 }
 
+/* What a task had before it ran another one apart from it. */
+struct apart {
+    struct sp__locals locals;
+    bool uses_locals;
+};
+
+static void end_apart(void *argument)
+{
+    const struct apart *before = argument;
+    sp__locals_restore(&before->locals);
+    sp__self()->uses_locals = before->uses_locals;
+}
+
 /* The same for a task that has values in locals: the other one has its own, which end with it. */
 static bool run_apart(sp_future *future, const struct sp__runner *worker)
 {
-    struct sp__runner *self = sp__self();
-    bool uses_locals = self->uses_locals;
-    struct sp__locals before = sp__locals_set_aside();
-    self->uses_locals = false;
-    bool ran = run_here(future, worker);
-    sp__locals_restore(&before);
-    self->uses_locals = uses_locals;
+    struct apart before = { sp__locals_set_aside(), sp__self()->uses_locals };
+    bool ran;
+    sp__self()->uses_locals = false;
+    SP__ON_UNWIND(end_apart, &before);
+    ran = run_here(future, worker);
+    SP__END_UNWIND(true);
     return ran;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "future/future.h"
+#include "os/lifecycle.h"
 #include "os/os.h"
 #include "park/park.h"
 #include "park/word_lock.h"
@@ -95,18 +96,61 @@ static void complete_failed(sp_future *future, enum sp__phase from, sp_status st
     (void)complete(future, from, cancelled ? SP__CANCELLED : SP__FAILED, drop);
 }
 
+/* Completes a future whose task does not return. */
+static void end_early(sp_future *future, const char *how, bool drop)
+{
+    complete_failed(future, SP__RUNNING, SP_RUNTIME_ERROR, sp__task_ended_early(future->task, how), drop);
+}
+
+/* A future that runs, and what its runner did before. */
+struct run {
+    sp_future *future;
+    const void *task;
+    const uint64_t *cancel_word;
+    bool drop;
+};
+
+static void ended_early(void *argument)
+{
+    const struct run *run = argument;
+    struct sp__runner *self = sp__self();
+    self->task = run->task;
+    self->cancel_word = run->cancel_word;
+    end_early(run->future, SP__ENDED_BY_PTHREAD, run->drop);
+}
+
 void sp__future_run(sp_future *future, bool drop)
 {
+    struct sp__runner *self = sp__self();
+    struct run run = { future, self->task, self->cancel_word, drop };
     sp_error *error = NULL;
-    sp__store_relaxed(&future->runner, sp__self_id()); /* relaxed: for the graph of waits, see sp__future_runner */
+    sp_status status;
+    sp__store_relaxed(&future->runner, self->id); /* relaxed: for the graph of waits, see sp__future_runner */
     sp__store_relaxed(&future->thread_tag, sp__thread_tag()); /* relaxed: for sp__is_own_future in this thread */
     clear_result(future);
-    sp_status status = sp__task_run(future->task, future, &future->word, sp__future_arg_bytes(future),
-                                    sp__future_result_bytes(future), &error);
+    SP__ON_UNWIND(ended_early, &run);
+    status = sp__task_run(future->task, future, &future->word, sp__future_arg_bytes(future),
+                          sp__future_result_bytes(future), &error);
+    SP__END_UNWIND(false);
     if (status == SP_OK)
         (void)complete(future, SP__RUNNING, SP__FINISHED, drop);
     else
         complete_failed(future, SP__RUNNING, status, error, drop);
+}
+
+/* The thread has called exit() in a task: a runner has one future at most.  The exit itself says what is to be said. */
+static void exits(struct sp__runner *runner)
+{
+    sp_future *future = runner->cancel_word != NULL ? (sp_future *)(uintptr_t)runner->task : NULL;
+    if (future == NULL || sp__future_is_done(future))
+        return;
+    sp__future_mark_seen(future);
+    end_early(future, SP__ENDED_BY_EXIT, false);
+}
+
+SP__CONSTRUCTOR static void be_told_of_exits(void)
+{
+    sp__runner_exits = exits;
 }
 
 bool sp__future_fail(sp_future *future, sp_status status, sp_error *error)

@@ -8,17 +8,28 @@
 enum { FEW = 4 }; /* so many are waited for one after the other: that costs as many wake-ups, but no memory */
 
 /* One after the other; the order does not matter. */
+struct borrowed {
+    struct sp__loan loan;
+    struct sp__owner *lender; /* NULL: nothing was lent */
+};
+
+static void give_back(void *argument)
+{
+    struct borrowed *borrowed = argument;
+    if (borrowed->lender != NULL)
+        borrowed->lender->give_back(borrowed->lender, &borrowed->loan);
+}
+
 static sp_status wait_in_turn(sp_future *const *futures, size_t n, int64_t deadline)
 {
-    struct sp__loan loan;
-    struct sp__owner *lender = NULL;
-    if (deadline != SP__NEVER && deadline != SP__PASSED && sp__self()->pool != NULL)
-        (void)sp__lend(&loan, futures, n, &lender); /* if it is refused, each wait asks again */
+    struct borrowed borrowed = { .lender = NULL };
     sp_status status = SP_OK;
+    if (deadline != SP__NEVER && deadline != SP__PASSED && sp__self()->pool != NULL)
+        (void)sp__lend(&borrowed.loan, futures, n, &borrowed.lender); /* if it is refused, each wait asks again */
+    SP__ON_UNWIND(give_back, &borrowed);                              /* tasks of inline pools run in here */
     for (size_t i = 0; i < n && status == SP_OK; i++)
-        status = lender != NULL ? sp__await_asleep(futures[i], deadline) : sp__await(futures[i], deadline);
-    if (lender != NULL)
-        lender->give_back(lender, &loan);
+        status = borrowed.lender != NULL ? sp__await_asleep(futures[i], deadline) : sp__await(futures[i], deadline);
+    SP__END_UNWIND(true);
     return status;
 }
 

@@ -4,6 +4,7 @@
 #include "os/lifecycle.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -114,6 +115,34 @@ int sp__os_at_thread_end(void (*handler)(void *argument), void *argument)
     if (error == 0)
         error = sp__fault_now() ? ENOMEM : pthread_setspecific(end_key, argument);
     return error;
+}
+
+/* Keys are small numbers, and one that does not exist has no value. */
+bool sp__os_other_keys_left(void)
+{
+    for (pthread_key_t key = 0; key < PTHREAD_KEYS_MAX; key++)
+        if (key != end_key && pthread_getspecific(key) != NULL)
+            return true;
+    return false;
+}
+
+/* Of the thread sanitizer, in whose programs nothing may run in a thread that it has forgotten: its own key has a value
+   until the last round, and in that its destructor is called before ours. */
+extern void __tsan_init(void) __attribute__((weak));
+extern void __asan_init(void) __attribute__((weak));
+
+unsigned sp__os_end_rounds(void)
+{
+    return __tsan_init != NULL || __asan_init != NULL ? 3 : 4;
+}
+
+/* glibc's, for the destructors of C++; exit() calls them first. */
+extern int __cxa_thread_atexit_impl(void (*handler)(void *), void *argument, void *object) __attribute__((weak));
+extern void *__dso_handle __attribute__((visibility("hidden")));
+
+bool sp__os_before_exit(void (*handler)(void *argument), void *argument)
+{
+    return __cxa_thread_atexit_impl != NULL && __cxa_thread_atexit_impl(handler, argument, &__dso_handle) == 0;
 }
 
 void sp__os_yield(void)

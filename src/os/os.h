@@ -39,7 +39,7 @@ void sp__os_futex_wake(const uint32_t *word, int count);
 
 /* ---- thread.c ---- */
 struct sp__os_thread {
-    pthread_t handle; /* set once by sp__os_thread_start, before the thread may be joined */
+    pthread_t handle; /* atomic; stored by the starter and by the thread itself, whichever comes first; both the same */
     void (*run)(void *arg);
     void *arg;
 };
@@ -51,8 +51,10 @@ struct sp__os_thread_options {
 
 /* pre: thread->run and thread->arg are set, *thread lives until the join.  The stack has a guard page. */
 int sp__os_thread_start(struct sp__os_thread *thread, const struct sp__os_thread_options *options);
-/* Wait until the thread is gone.  pre: called once for each started thread, and not by the thread itself. */
+/* Wait until the thread is gone.  pre: it was not joined before, and is not the calling thread. */
 void sp__os_thread_join(struct sp__os_thread *thread);
+/* The same without waiting.  False: it is not gone yet. */
+bool sp__os_thread_try_join(struct sp__os_thread *thread);
 /* Name the calling thread for the system's tools: the first 15 bytes, cut where a UTF-8 character begins. */
 void sp__os_thread_name_self(const char *name);
 /* The same for another thread.  pre: it was started and not joined. */
@@ -62,6 +64,20 @@ void sp__os_thread_this(struct sp__os_thread *thread);
 bool sp__os_is_main_thread(void);
 /* The system's number of the calling thread. */
 uint64_t sp__os_thread_id(void);
+/* False: this process has no thread of that number any more.  The system may have given the number to another thread. */
+bool sp__os_thread_exists(uint64_t id);
+/* The number of threads that the process has; 0 when it cannot be told. */
+unsigned sp__os_thread_count(void);
+
+/* Until sp__os_allow_cancel a pthread_cancel() of the calling thread stays pending.  Around every call of the system that is
+   a cancellation point: no call of the library is one. */
+int sp__os_forbid_cancel(void);
+void sp__os_allow_cancel(int before);
+
+/* Call `handler(argument)` if the thread is ended between the two by pthread_exit() or pthread_cancel(); the frames above
+   are gone by then, those below follow.  With SP__END_UNWIND(true) it is called there, too.  They are one block. */
+#define SP__ON_UNWIND(handler, argument) pthread_cleanup_push(handler, argument)
+#define SP__END_UNWIND(call) pthread_cleanup_pop(call)
 /* Lowest address of the calling thread's stack, above the guard page, and its size from there; 0 when it cannot be told. */
 uintptr_t sp__os_stack_bottom(size_t *ret_size);
 
@@ -78,9 +94,17 @@ char *sp__os_read_file(const char *path);
 int sp__os_at_exit(void (*handler)(void));
 /* As if main had returned 0. */
 _Noreturn void sp__os_exit(void);
-/* Call the handler with this argument when the calling thread ends; again for a thread that asks again while it ends.  The
-   handler is one for the whole process; of the arguments of a thread the last counts, NULL is none.  An errno value. */
+/* Call the handler with this argument when the calling thread ends, in the next round of its key destructors; again for a
+   thread that asks again while it ends.  The handler is one for the whole process; of the arguments of a thread the last
+   counts, NULL is none.  An errno value. */
 int sp__os_at_thread_end(void (*handler)(void *argument), void *argument);
+/* In that handler: true if another key of the thread has a value, so that a user's destructor may follow. */
+bool sp__os_other_keys_left(void);
+/* In how many rounds of key destructors the handler may be called: one less where a checker has gone in the last round. */
+unsigned sp__os_end_rounds(void);
+/* Call `handler` when the calling thread calls exit(), before any handler of atexit().  It is also called when the thread
+   ends, but for the main thread.  False: this system has nothing like that. */
+bool sp__os_before_exit(void (*handler)(void *argument), void *argument);
 void sp__os_yield(void);
 
 /* ---- copies.c ---- */

@@ -85,13 +85,15 @@ void sp_set_unseen_error_hook(void (*hook)(const sp_error *error, void *context)
 
 static void write_stderr(const char *text, size_t size)
 {
+    int before = sp__os_forbid_cancel();
     while (size > 0) {
         ssize_t written = write(STDERR_FILENO, text, size);
         if (written <= 0)
-            return; /* nobody is left to tell */
+            break; /* nobody is left to tell */
         text += written;
         size -= (size_t)written;
     }
+    sp__os_allow_cancel(before);
 }
 
 void sp__os_complain(const char *format, ...)

@@ -7,6 +7,7 @@
 #include <link.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@ enum { OS_NAME_BYTES = 15 }; /* prctl(2), PR_SET_NAME: 16 with the final zero */
 static void *enter(void *argument)
 {
     struct sp__os_thread *thread = argument;
+    /* relaxed: whoever else reads it was told of the thread afterwards, by it or by its starter */
+    sp__store_relaxed(&thread->handle, pthread_self());
     thread->run(thread->arg);
     return NULL;
 }
@@ -70,6 +73,7 @@ static void block_asynchronous_signals(sigset_t *ret_before)
 int sp__os_thread_start(struct sp__os_thread *thread, const struct sp__os_thread_options *options)
 {
     pthread_attr_t attributes;
+    pthread_t handle;
     sigset_t before;
 
     if (sp__fault_now())
@@ -84,17 +88,46 @@ int sp__os_thread_start(struct sp__os_thread *thread, const struct sp__os_thread
     if (error == 0) {
         if (options->block_signals) /* the new thread inherits the mask: no moment in which it would take one */
             block_asynchronous_signals(&before);
-        error = pthread_create(&thread->handle, &attributes, enter, thread);
+        error = pthread_create(&handle, &attributes, enter, thread);
         if (options->block_signals)
             pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     pthread_attr_destroy(&attributes);
+    if (error == 0)
+        sp__store_relaxed(&thread->handle, handle); /* relaxed: as in enter */
     return error;
+}
+
+static pthread_t handle_of(const struct sp__os_thread *thread)
+{
+    return sp__load_relaxed(&thread->handle); /* relaxed: as in enter */
 }
 
 void sp__os_thread_join(struct sp__os_thread *thread)
 {
-    pthread_join(thread->handle, NULL); /* cannot fail: joined once, by another thread */
+    int before = sp__os_forbid_cancel();
+    pthread_join(handle_of(thread), NULL); /* cannot fail: joined once, by another thread */
+    sp__os_allow_cancel(before);
+}
+
+bool sp__os_thread_try_join(struct sp__os_thread *thread)
+{
+    int before = sp__os_forbid_cancel();
+    int error = pthread_tryjoin_np(handle_of(thread), NULL);
+    sp__os_allow_cancel(before);
+    return error == 0;
+}
+
+int sp__os_forbid_cancel(void)
+{
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+
+void sp__os_allow_cancel(int before)
+{
+    pthread_setcancelstate(before, NULL);
 }
 
 static void cut_name(const char *name, char cut[OS_NAME_BYTES + 1])
@@ -120,12 +153,14 @@ void sp__os_thread_name(struct sp__os_thread *thread, const char *name)
 {
     char cut[OS_NAME_BYTES + 1];
     cut_name(name, cut);
-    pthread_setname_np(thread->handle, cut);
+    int before = sp__os_forbid_cancel(); /* it writes to a file */
+    pthread_setname_np(handle_of(thread), cut);
+    sp__os_allow_cancel(before);
 }
 
 void sp__os_thread_this(struct sp__os_thread *thread)
 {
-    thread->handle = pthread_self();
+    sp__store_relaxed(&thread->handle, pthread_self()); /* relaxed: as in enter */
 }
 
 bool sp__os_is_main_thread(void)
@@ -136,6 +171,19 @@ bool sp__os_is_main_thread(void)
 uint64_t sp__os_thread_id(void)
 {
     return (uint64_t)syscall(SYS_gettid);
+}
+
+bool sp__os_thread_exists(uint64_t id)
+{
+    return syscall(SYS_tgkill, getpid(), (pid_t)id, 0) == 0 || errno != ESRCH;
+}
+
+unsigned sp__os_thread_count(void)
+{
+    struct stat tasks;
+    if (sp__fault_now() || stat("/proc/self/task", &tasks) != 0 || tasks.st_nlink < 3)
+        return 0;
+    return (unsigned)tasks.st_nlink - 2; /* a directory for each, itself, its parent's */
 }
 
 uintptr_t sp__os_stack_bottom(size_t *ret_size)

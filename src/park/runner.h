@@ -81,10 +81,10 @@ void sp__runner_pop(struct sp__runner *runner);
 void sp__runner_init(struct sp__runner *runner, const char *name);
 /* The thread of that runner was not started after all. */
 void sp__runner_forget(struct sp__runner *runner);
-/* Make *runner that of the calling thread, at the thread's start. */
-void sp__runner_adopt(struct sp__runner *runner);
-/* The calling thread ends: what it calls from now on is on the account of a fresh runner. */
-void sp__runner_leave(void);
+/* Make *runner that of the calling thread, at the thread's start.  False: nobody will be told of its end. */
+bool sp__runner_adopt(struct sp__runner *runner);
+/* A runner that is kept longer than its thread: that is gone now. */
+void sp__runner_gone(struct sp__runner *runner);
 /* Does `id` name the current runner or one that waits below it on this stack? */
 bool sp__runner_on_stack(uint64_t id);
 /* Ids of threads are odd, ids of what runs inside a thread's waiting task are even. */
@@ -104,9 +104,16 @@ static inline struct sp__runner *sp__runner_of_pool(const void *pool)
 const char *sp__runner_name(const struct sp__runner *runner);
 void sp__runner_set_name(struct sp__runner *runner, const char *name);
 
-/* Called in every thread that the library did not start but that called it, when that thread ends.  Defined by thread/. */
-void sp__foreign_thread_ends(struct sp__runner *runner);
-/* Called last in every thread that has a runner, when it gives it up.  Set once, by future/, before main. */
+/* Called in every thread that has a runner when the thread ends, perhaps several times: user code may run in between.  Defined
+   by thread/. */
+void sp__runner_ends(struct sp__runner *runner);
+/* Called once behind it.  `sure`: no user code will run in that thread any more; the runner goes, unless it is kept by
+   whoever started the thread.  Else destructors of the last round may follow, and the runner stays.  Usually in that thread;
+   of a foreign one that has ended unseen in another.  Defined by thread/. */
+void sp__runner_left(struct sp__runner *runner, bool sure);
+/* Called each time behind sp__runner_ends: give back what the thread keeps.  Set once, by future/, before main. */
 extern void (*sp__runner_leaves)(void);
+/* The thread has called exit(): what runs as this runner of it will not end.  Set once, by future/, before main. */
+extern void (*sp__runner_exits)(struct sp__runner *runner);
 
 #endif

@@ -15,6 +15,12 @@ bool sp__task_same(const sp_task *a, const sp_task *b)
     return a == b || (a->arg_size == b->arg_size && a->result_size == b->result_size && strcmp(a->name, b->name) == 0);
 }
 
+sp_error *sp__task_ended_early(const sp_task *task, const char *how)
+{
+    sp__error_drop_raised();
+    return sp__error_new(SP_RUNTIME_ERROR, task->name, task->file != NULL ? task->file : "?", 0, how);
+}
+
 void sp__task_drop_foreign_arg(const sp_task *task, const void *arg)
 {
     enum { ON_STACK = 768 };

@@ -32,6 +32,11 @@ static inline sp_status sp__task_run(const sp_task *task, const void *identity, 
     return status;
 }
 
+/* The error of a task that will not return, in place of what it may have raised.  Never NULL. */
+#define SP__ENDED_BY_PTHREAD "ended by pthread_exit or pthread_cancel"
+#define SP__ENDED_BY_EXIT "ended by exit"
+sp_error *sp__task_ended_early(const sp_task *task, const char *how);
+
 /* Are these two descriptors of the same task?  By name and sizes; see README.md. */
 bool sp__task_same(const sp_task *a, const sp_task *b);
 /* Call drop_arg on the bytes of an argument that the caller keeps as const, through a copy. */

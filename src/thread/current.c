@@ -37,7 +37,7 @@ static void fill(sp_thread *thread, struct sp__runner *runner)
    later, when another thread has loaded the library. */
 static sp_thread *adopt_main(struct sp__runner *runner)
 {
-    main_record.refs = 1; /* never given up */
+    main_record.refs = 2; /* the registry has one, the other is never given up */
     main_record.name = &main_name;
     fill(&main_record, runner);
     sp__store_release(&main_thread, &main_record); /* release: pairs with the acquire in sp_thread_main */
@@ -99,34 +99,40 @@ sp_thread *sp_thread_main(void)
     return sp__load_acquire(&main_thread); /* acquire: pairs with the releases in adopt_main and sp__main_after_fork */
 }
 
-void sp__thread_is_gone(sp_thread *thread)
-{
-    /* release: pairs with the acquire in sp__thread_finish */
-    sp__store_release(&thread->state, SP__THREAD_GONE);
-    sp__thread_wake_joiners(thread);
-    sp__registry_remove(thread);
-}
+/* ---- their ends ---- */
 
-/* Did the thread make this process by a fork, on a stack that is not main's?  Its function ends and the process goes on:
-   threads of ours, which wait for work, would keep it for ever. */
-static bool ends_process(const sp_thread *thread)
-{
-    /* relaxed: only the thread itself can have stored itself */
-    return thread == sp__load_relaxed(&main_thread) && thread != &main_record && sp__registry_has_threads();
-}
-
-/* A thread that was not started here ends. */
-void sp__foreign_thread_ends(struct sp__runner *runner)
+/* A thread ends, of which code may still run. */
+void sp__runner_ends(struct sp__runner *runner)
 {
     sp__locals_finish();
     sp_thread *thread = runner->thread; /* a finaliser may have asked for it, or forked */
+    if (thread != NULL && !thread->foreign && !thread->is_ending)
+        sp__thread_end(thread); /* what was to do so was itself ended */
+}
+
+static void foreign_left(sp_thread *thread)
+{
+    bool is_main = thread == sp_thread_main();
+    (void)sp__registry_end(thread);
+    /* release: pairs with the acquire in sp__thread_finish: as gone as it can be seen from inside */
+    sp__store_release(&thread->state, SP__THREAD_GONE);
+    sp__thread_wake_joiners(thread);
+    sp__registry_remove(thread);
+    if (is_main)
+        sp__exit_main_left();
+}
+
+void sp__runner_left(struct sp__runner *runner, bool sure)
+{
+    sp_thread *thread = runner->thread;
     if (thread == NULL)
         return;
-    (void)sp__registry_end(thread);
-    bool last = ends_process(thread);
-    sp__thread_is_gone(thread);
-    if (last)
-        sp__os_exit();
+    if (!thread->foreign) {
+        sp__thread_leave(thread, sure);
+        return;
+    }
+    runner->thread = NULL; /* a destructor that asks for a handle now is given another */
+    foreign_left(thread);
 }
 
 /* The forking thread's record goes on in the child, as that of a thread which nobody collects. */
@@ -134,7 +140,8 @@ static void take_along(sp_thread *thread)
 {
     thread->process = sp__process_number;
     thread->foreign = true;
-    thread->daemon = thread->worker = thread->internal = false;
+    thread->daemon = thread->worker = thread->internal = thread->listed = thread->exits = false;
+    thread->owner = NULL; /* it is the parent's */
     thread->link = thread->orphan = thread->failed = (struct sp__list){ NULL, NULL };
     sp__store_relaxed(&thread->native_id, sp__os_thread_id()); /* relaxed: alone in the child */
     sp__store_relaxed(&thread->state, SP__THREAD_RUNNING);     /* relaxed: as above; the excepthook may have forked */
@@ -149,6 +156,8 @@ void sp__main_after_fork(void)
         take_along(forked);
     else if ((forked = new_record(bottom())) != NULL)
         forked->daemon = false;
+    if (forked != NULL && forked != &main_record)
+        sp__ref_up(&forked->refs);           /* never given up, as in adopt_main */
     sp__store_release(&main_thread, forked); /* release: as in adopt_main */
 }
 

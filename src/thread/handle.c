@@ -118,8 +118,8 @@ void sp_thread_release(sp_thread *thread)
 
 bool sp_thread_is_alive(const sp_thread *thread)
 {
-    /* acquire: pairs with the release in sp__registry_end: who sees it dead sees what it did */
-    return thread != NULL && !sp__thread_is_inherited(thread) && sp__load_acquire(&thread->state) == SP__THREAD_RUNNING;
+    /* acquire: pairs with the release in sp__thread_leave: who sees it dead sees what it did */
+    return thread != NULL && !sp__thread_is_inherited(thread) && sp__is_alive(sp__load_acquire(&thread->state));
 }
 
 const char *sp_thread_name(const sp_thread *thread)
@@ -200,25 +200,26 @@ uint64_t sp_thread_ident(const sp_thread *thread)
     return thread != NULL ? thread->ident : 0;
 }
 
+/* A thread of the parent's, in the child of a fork, will not tell any more. */
 static bool no_native_id(void *context)
 {
-    return sp__load_relaxed((const uint64_t *)context) == 0; /* relaxed: the caller's loop acquires */
+    const sp_thread *thread = context;
+    return sp__load_relaxed(&thread->native_id) == 0 && /* relaxed: the caller acquires */
+           !sp__thread_is_inherited(thread);
 }
 
 uint64_t sp_thread_native_id(const sp_thread *thread)
 {
-    uint64_t id;
     if (thread == NULL)
         return 0;
-    /* acquire: pairs with the release in publish_native_id */
-    while ((id = sp__load_acquire(&thread->native_id)) == 0 && !sp__thread_is_inherited(thread))
+    while (no_native_id((void *)(uintptr_t)thread))
         sp__park(&(struct sp__wait){ .address = &thread->native_id,
                                      .kind = SP__THREAD_END,
                                      .must_wait = no_native_id,
-                                     .context = (void *)(uintptr_t)&thread->native_id,
+                                     .context = (void *)(uintptr_t)thread,
                                      .deadline = SP__NEVER,
                                      .spun = true });
-    return id;
+    return sp__load_acquire(&thread->native_id); /* acquire: pairs with the release in publish_native_id */
 }
 
 bool sp_thread_is_daemon(const sp_thread *thread)

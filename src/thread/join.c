@@ -3,9 +3,12 @@
    SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include <spool/time.h>
+
 #include "base/atomic.h"
 #include "park/deadline.h"
 #include "park/park.h"
+#include "park/spin.h"
 #include "park/wait_graph.h"
 #include "thread/thread.h"
 
@@ -23,7 +26,7 @@ static bool not_there_yet(void *context)
 static bool wait_for_state(sp_thread *thread, enum sp__thread_state wanted, int64_t deadline, struct sp__edge *edge)
 {
     struct state_wait wait = { thread, wanted };
-    /* acquire: pairs with the releases in sp__registry_end and collect; all that the thread did happens before */
+    /* acquire: pairs with the releases in sp__thread_leave and is_gone; all that the thread did happens before */
     while (sp__load_acquire(&thread->state) < (uint32_t)wanted) {
         if (deadline == SP__PASSED)
             return false;
@@ -45,9 +48,93 @@ void sp__thread_wake_joiners(sp_thread *thread)
         .address = &thread->state, .kind = SP__THREAD_END, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
 }
 
+/* ---- who collects it ---- */
+
+/* pre: the caller is the collector, and the OS thread is gone. */
+static void is_gone(sp_thread *thread)
+{
+    bool has_left = sp__load_relaxed(&thread->state) == SP__THREAD_LEFT; /* relaxed: it was stored before its end */
+    /* release: pairs with the acquire in wait_for_state */
+    sp__store_release(&thread->state, SP__THREAD_GONE);
+    if (!has_left)
+        sp__runner_gone(&thread->own); /* now nobody waits for its end any more, as runner_of says */
+    sp__thread_wake_joiners(thread);
+    sp__registry_remove(thread);
+}
+
+static bool become_collector(sp_thread *thread)
+{
+    uint32_t nobody = 0;
+    return sp__cas_acq_rel(&thread->collector, &nobody, 1); /* acq_rel: after another's try, which came to nothing */
+}
+
+bool sp__thread_try_finish(sp_thread *thread)
+{
+    /* acquire: as in wait_for_state */
+    if (sp__load_acquire(&thread->state) == SP__THREAD_GONE)
+        return true;
+    if (!become_collector(thread))
+        return false;
+    if (sp__os_thread_try_join(&thread->os)) {
+        is_gone(thread);
+        return true;
+    }
+    sp__store_release(&thread->collector, 0); /* release: pairs with become_collector */
+    sp__thread_wake_joiners(thread);          /* one of them is needed */
+    return false;
+}
+
 static void join_os_thread(void *arg)
 {
     sp__os_thread_join(arg);
+}
+
+/* Its end is a matter of microseconds, most of the time: a sleep would take longer. */
+static bool join_spinning(sp_thread *thread)
+{
+    struct sp__spin spin = SP__SPIN;
+    while (!sp__os_thread_try_join(&thread->os))
+        if (!sp__spin(&spin))
+            return false;
+    sp__spin_paid(&spin);
+    return true;
+}
+
+static bool another_collects(void *context)
+{
+    const sp_thread *thread = context;
+    /* relaxed: the caller's loop acquires */
+    return sp__load_relaxed(&thread->collector) != 0 && sp__load_relaxed(&thread->state) != SP__THREAD_GONE;
+}
+
+static void collect_or_wait(sp_thread *thread, struct sp__edge *edge)
+{
+    while (sp__load_acquire(&thread->state) != SP__THREAD_GONE) { /* acquire: as in wait_for_state */
+        if (!become_collector(thread)) {
+            sp__park(&(struct sp__wait){ .address = &thread->state,
+                                         .kind = SP__THREAD_END,
+                                         .must_wait = another_collects,
+                                         .context = thread,
+                                         .deadline = SP__NEVER,
+                                         .spun = true,
+                                         .edge = edge });
+            continue;
+        }
+        if (!join_spinning(thread))
+            sp__park_block(join_os_thread, &thread->os, edge);
+        is_gone(thread);
+    }
+}
+
+/* It is in its last round, and nobody will tell us of its end.  Looked for every millisecond: this is rare. */
+static bool poll(sp_thread *thread, int64_t deadline)
+{
+    while (!sp__thread_try_finish(thread)) {
+        if (sp__deadline_passed(deadline))
+            return false;
+        sp_sleep(0.001);
+    }
+    return true;
 }
 
 /* The runner whose end is waited for; 0: it has ended. */
@@ -55,50 +142,29 @@ static uint64_t runner_of(const void *object)
 {
     const sp_thread *thread = object;
     /* relaxed: the end of a thread that waits cannot have come */
-    return sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING ? thread->ident : 0;
-}
-
-/* pre: the caller is the collector. */
-static void collect(sp_thread *thread, struct sp__edge *edge)
-{
-    sp__park_block(join_os_thread, &thread->os, edge); /* also waits for the end, when it has not come yet */
-    /* release: pairs with the acquire in wait_for_state */
-    sp__store_release(&thread->state, SP__THREAD_GONE);
-    sp__thread_wake_joiners(thread);
-    sp__registry_remove(thread);
+    return sp__load_relaxed(&thread->state) < SP__THREAD_LEFT ? thread->ident : 0;
 }
 
 bool sp__thread_finish(sp_thread *thread, int64_t deadline)
 {
-    uint32_t nobody = 0;
     struct sp__edge edge = { .does = "waits for the end of the thread", .object = thread, .owner = runner_of };
+    struct sp__edge *for_its_end = deadline == SP__NEVER ? &edge : NULL;
     if (sp__thread_is_inherited(thread))
         return true;
-    if (thread->foreign)
-        return wait_for_state(thread, SP__THREAD_GONE, deadline, &edge);
-    if (deadline != SP__NEVER && !wait_for_state(thread, SP__THREAD_ENDED, deadline, NULL))
+    if (!wait_for_state(thread, thread->foreign ? SP__THREAD_GONE : SP__THREAD_LATE, deadline, for_its_end))
         return false;
     /* acquire: pairs with the release of the collector */
-    if (sp__load_acquire(&thread->state) == SP__THREAD_GONE)
-        return true;
-    struct sp__edge *for_its_end = deadline == SP__NEVER ? &edge : NULL;
-    /* acq_rel: the one who gets it here collects */
-    if (sp__cas_acq_rel(&thread->collector, &nobody, 1))
-        collect(thread, for_its_end);
-    else /* short, or the caller has no limit either */
-        (void)wait_for_state(thread, SP__THREAD_GONE, SP__NEVER, for_its_end);
+    uint32_t state = sp__load_acquire(&thread->state);
+    if (state == SP__THREAD_LATE && deadline != SP__NEVER)
+        return poll(thread, deadline);
+    collect_or_wait(thread, for_its_end); /* no user code is left to wait for, or there is no limit */
     return true;
-}
-
-static bool is_caller(const sp_thread *thread)
-{
-    return sp__runner_on_stack(thread->ident);
 }
 
 /* Wait until the OS thread is gone. */
 static sp_status wait_gone(sp_thread *thread, int64_t deadline)
 {
-    if (is_caller(thread))
+    if (sp__thread_is_caller(thread))
         return SP_DEADLOCK;
     /* acquire: pairs with the release in sp__registry_end */
     if (sp__thread_is_inherited(thread))

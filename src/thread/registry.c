@@ -29,7 +29,9 @@ void sp__registry_unlock(void) SP__UNCHECKED
 void sp__registry_add(sp_thread *thread)
 {
     sp__word_lock_acquire(&lock);
-    sp__list_append(&threads, &thread->link);
+    if (!thread->listed)
+        sp__list_append(&threads, &thread->link);
+    thread->listed = true; /* also when it has ended and was taken out again */
     sp__word_lock_release(&lock);
 }
 
@@ -46,8 +48,8 @@ void sp__registry_remove(sp_thread *thread)
 
 void sp__registry_note_orphan(sp_thread *thread) SP__UNCHECKED
 {
-    /* relaxed: under the lock.  One that a joiner has collected is in no list any more. */
-    if (!thread->foreign && sp__list_linked(&thread->link) && !sp__list_linked(&thread->orphan))
+    /* One that was collected is in no list any more. */
+    if (!thread->foreign && !thread->exits && sp__list_linked(&thread->link) && !sp__list_linked(&thread->orphan))
         sp__list_append(&orphans, &thread->orphan);
 }
 
@@ -63,6 +65,15 @@ bool sp__registry_end(sp_thread *thread)
         sp__registry_note_orphan(thread);
     sp__word_lock_release(&lock);
     return unheld;
+}
+
+void sp__registry_note_exit(sp_thread *thread)
+{
+    sp__word_lock_acquire(&lock);
+    thread->exits = true;
+    /* release: as in sp__registry_end */
+    sp__store_release(&thread->state, SP__THREAD_GONE);
+    sp__word_lock_release(&lock);
 }
 
 bool sp__registry_take_failed(sp_thread *thread)
@@ -90,35 +101,52 @@ void sp__drainable_remove(struct sp__drainable *drainable)
     sp__word_lock_release(&lock);
 }
 
-/* The first orphan but the calling thread itself, out of the list, with a reference. */
+/* The orphan that has waited longest, out of the list, with a reference. */
 static sp_thread *take_orphan(void)
 {
     sp_thread *found = NULL;
     sp__word_lock_acquire(&lock);
-    for (struct sp__list *at = orphans.next; at != &orphans && found == NULL; at = at->next) {
-        sp_thread *thread = sp__container_of(at, sp_thread, orphan);
-        if (!sp__runner_on_stack(thread->ident))
-            found = thread;
-    }
-    if (found != NULL) {
-        sp__list_remove(&found->orphan);
+    struct sp__list *first = sp__list_pop_front(&orphans);
+    if (first != NULL) {
+        found = sp__container_of(first, sp_thread, orphan);
         sp__ref_up(&found->refs);
     }
     sp__word_lock_release(&lock);
     return found;
 }
 
-void sp__registry_collect(void)
+static void put_back(sp_thread *thread)
 {
-    for (sp_thread *thread; (thread = take_orphan()) != NULL;) {
-        (void)sp__thread_finish(thread, SP__NEVER); /* short: it has ended */
+    sp__word_lock_acquire(&lock);
+    sp__registry_note_orphan(thread);
+    sp__word_lock_release(&lock);
+}
+
+/* Is there nothing to wait for but the system's part of its end? */
+static bool ends_soon(const sp_thread *thread)
+{
+    /* acquire: pairs with the release in sp__thread_leave */
+    return sp__load_acquire(&thread->state) == SP__THREAD_LEFT && !sp__thread_is_caller(thread);
+}
+
+void sp__registry_collect(bool wait)
+{
+    enum { BUSY = 2 }; /* more than one for each that comes, so that they do not pile up behind one that ends slowly */
+    sp_thread *thread;
+    for (int busy = 0; busy < BUSY && (thread = take_orphan()) != NULL;) {
+        if (wait && ends_soon(thread)) {
+            (void)sp__thread_finish(thread, SP__NEVER);
+        } else if (!sp__thread_try_finish(thread)) {
+            put_back(thread);
+            busy++;
+        }
         sp__thread_ref_down(thread);
     }
 }
 
 static bool is_waited_for(const sp_thread *thread)
 {
-    return !thread->daemon && !thread->worker && !thread->foreign && !sp__runner_on_stack(thread->ident);
+    return !thread->daemon && !thread->worker && !thread->foreign && !thread->exits && !sp__thread_is_caller(thread);
 }
 
 /* The first thread that process exit waits for, with a reference. */
@@ -154,8 +182,8 @@ size_t sp__registry_list(sp_thread **ret_threads, size_t n)
     sp__word_lock_acquire(&lock);
     for (struct sp__list *at = threads.next; at != &threads; at = at->next) {
         sp_thread *thread = sp__container_of(at, sp_thread, link);
-        /* relaxed: RUNNING is left under the lock */
-        if (thread->internal || sp__load_relaxed(&thread->state) != SP__THREAD_RUNNING)
+        /* relaxed: a snapshot */
+        if (thread->internal || (!thread->exits && !sp__is_alive(sp__load_relaxed(&thread->state))))
             continue;
         if (count < n) {
             sp__thread_add_handle(thread);
@@ -167,14 +195,14 @@ size_t sp__registry_list(sp_thread **ret_threads, size_t n)
     return count;
 }
 
-bool sp__registry_has_threads(void)
+unsigned sp__registry_count_ours(void)
 {
-    bool found = false;
+    unsigned count = 0;
     sp__word_lock_acquire(&lock);
-    for (struct sp__list *at = threads.next; at != &threads && !found; at = at->next)
-        found = !sp__container_of(at, sp_thread, link)->foreign;
+    for (struct sp__list *at = threads.next; at != &threads; at = at->next)
+        count += !sp__container_of(at, sp_thread, link)->foreign;
     sp__word_lock_release(&lock);
-    return found;
+    return count;
 }
 
 /* Does the calling thread run a task of this one's? */
@@ -210,12 +238,11 @@ bool sp_join_all(double timeout)
         if (!drained)
             return false;
     }
-    sp__registry_collect();
+    sp__registry_collect(true);
     return true;
 }
 
-/* A thread whose error nobody has looked at, with a reference. */
-static sp_thread *first_failure(void)
+sp_thread *sp__registry_first_failure(void)
 {
     sp_thread *found = NULL;
     sp__word_lock_acquire(&lock);
@@ -225,17 +252,6 @@ static sp_thread *first_failure(void)
     }
     sp__word_lock_release(&lock);
     return found;
-}
-
-/* Python's rule: what is not a daemon is waited for; then what nobody looked at is said. */
-static void at_exit(void)
-{
-    (void)sp_join_all(SP_FOREVER);
-    for (sp_thread *thread; (thread = first_failure()) != NULL;) {
-        sp__thread_report(thread);
-        sp__thread_ref_down(thread);
-    }
-    sp__unseen_report_all();
 }
 
 /* ---- around a fork ---- */
@@ -259,6 +275,7 @@ static void after_fork_in_child(void) SP__UNCHECKED
     sp__list_init(&orphans);
     sp__list_init(&failures);
     sp__timers_after_fork();
+    sp__exit_after_fork();
     sp__list_init(&drainables);
     after_fork_in_parent();
     sp__main_after_fork();
@@ -275,7 +292,7 @@ int sp__registry_prepare(void)
         return error;
     sp__word_lock_acquire(&lock);
     if (!prepared) {
-        error = sp__os_at_exit(at_exit);
+        error = sp__os_at_exit(sp__exit);
         prepared = error == 0;
     }
     sp__word_lock_release(&lock);

@@ -12,6 +12,8 @@
 _Static_assert(sizeof(sp_thread_options) == 32 || sizeof(void *) != 8, "programs are compiled against it");
 
 static uint64_t last_number; /* atomic, relaxed: of unnamed threads */
+/* The calling thread's record, if it was started here: also when it has given up its runner. */
+static _Thread_local const sp_thread *own;
 
 static struct sp__thread_name *make_name(const struct sp__thread_plan *plan, const char *task)
 {
@@ -33,37 +35,62 @@ static void publish_native_id(sp_thread *thread)
         .address = &thread->native_id, .kind = SP__THREAD_END, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
 }
 
-/* The last thing a thread does.  Its memory is kept by the registry until the OS thread is collected. */
-static void end(sp_thread *thread)
+bool sp__thread_is_caller(const sp_thread *thread)
 {
+    return thread == own || sp__runner_on_stack(thread->ident);
+}
+
+void sp__thread_end(sp_thread *thread)
+{
+    thread->is_ending = true;
     sp__locals_finish();
-    if (sp__registry_end(thread))
+    if (sp__registry_end(thread)) {
         sp__thread_report(thread);
+        sp__locals_finish(); /* what the excepthook has used */
+    }
+}
+
+void sp__thread_leave(sp_thread *thread, bool sure)
+{
+    /* release: pairs with the acquires in join.c */
+    sp__store_release(&thread->state, sure ? SP__THREAD_LEFT : SP__THREAD_LATE);
     sp__thread_wake_joiners(thread);
-    sp__runner_leave();
+    if (thread->owner != NULL)
+        thread->owner->left(thread->owned);
 }
 
-/* The task has forked, this is the child, and the end of its main thread is the end of the process, as it is of one that
-   returns from main: what else would end the threads that wait for work? */
-_Noreturn static void end_process(sp_thread *thread)
+/* pthread_exit(), or pthread_cancel(): the task does not return. */
+static void ended_early(void *argument)
 {
-    sp__thread_is_gone(thread);
-    sp__os_exit();
+    sp_thread *thread = argument;
+    if (thread->owner != NULL)
+        thread->owner->abandoned(thread->owned, false);
+    thread->status = SP_RUNTIME_ERROR;
+    thread->error = sp__task_ended_early(thread->task, SP__ENDED_BY_PTHREAD);
+    sp__thread_end(thread);
 }
 
-static void run(void *arg)
+static void run(void *argument)
 {
-    sp_thread *thread = arg;
+    sp_thread *thread = argument;
     const uint32_t process = sp__process_number;
-    sp__runner_adopt(&thread->own);
+    own = thread;
+    bool told = sp__runner_adopt(&thread->own);
+    sp__registry_add(thread);
     sp__registry_lock(); /* a new name may arrive */
     sp__os_thread_name_self(sp_thread_name(thread));
     sp__registry_unlock();
     publish_native_id(thread);
+    SP__ON_UNWIND(ended_early, thread);
     thread->status = sp__task_run(thread->task, thread, NULL, thread->arg, thread->result, &thread->error);
-    end(thread);
+    SP__END_UNWIND(false);
+    sp__thread_end(thread);
+    /* The task has forked, this is the child, and the end of its main thread is the end of the process, as it is of one that
+       returns from main: what else would end the threads that wait for work? */
     if (process != sp__process_number)
-        end_process(thread);
+        sp__os_exit();
+    if (!told) /* for want of memory: what destructors do is not seen */
+        sp__thread_leave(thread, false);
 }
 
 /* One block: handle, argument, result. */
@@ -85,6 +112,8 @@ static sp_thread *new_thread(const struct sp__thread_plan *plan, const sp_task *
     thread->daemon = plan->daemon;
     thread->worker = plan->worker;
     thread->internal = plan->internal;
+    thread->owner = plan->owner;
+    thread->owned = plan->owned;
     thread->task = task;
     thread->arg = (char *)thread + arg_at;
     thread->result = (char *)thread + result_at;
@@ -98,9 +127,17 @@ static sp_thread *new_thread(const struct sp__thread_plan *plan, const sp_task *
     return thread;
 }
 
+/* It was not started, and nobody has seen it. */
+static void forget(sp_thread *thread)
+{
+    sp__runner_gone(&thread->own);
+    thread->refs = 1;
+    sp__thread_ref_down(thread);
+}
+
 sp_thread *sp__thread_start(const struct sp__thread_plan *plan, const sp_task *task, const void *arg)
 {
-    sp__registry_collect();
+    sp__registry_collect(false);
     int error = sp__registry_prepare();
     sp_thread *thread = error == 0 ? new_thread(plan, task, arg) : NULL;
     if (thread == NULL) {
@@ -108,19 +145,14 @@ sp_thread *sp__thread_start(const struct sp__thread_plan *plan, const sp_task *t
         errno = ENOMEM;
         return NULL;
     }
-    sp__registry_add(thread);
     error = sp__os_thread_start(
         &thread->os, &(struct sp__os_thread_options){ .stack_size = plan->stack_size, .block_signals = plan->worker });
     if (error != 0) {
-        /* release: for sp_join_all, which may wait for the thread already; pairs with wait_for_state */
-        sp__store_release(&thread->state, SP__THREAD_GONE);
-        sp__thread_wake_joiners(thread);
-        sp__runner_forget(&thread->own);
-        sp__registry_remove(thread);
-        sp__thread_ref_down(thread);
+        forget(thread);
         errno = error;
         return NULL;
     }
+    sp__registry_add(thread); /* unless the thread was quicker: before we return it is listed */
     return thread;
 }
 

@@ -13,7 +13,8 @@
 #include "park/runner.h"
 #include "task/task.h"
 
-enum sp__thread_state { SP__THREAD_RUNNING, SP__THREAD_ENDED, SP__THREAD_GONE };
+/* README.md, "A thread's life". */
+enum sp__thread_state { SP__THREAD_RUNNING, SP__THREAD_ENDED, SP__THREAD_LATE, SP__THREAD_LEFT, SP__THREAD_GONE };
 
 struct sp__thread_name {
     struct sp__thread_name
@@ -25,9 +26,12 @@ struct sp_thread {
     uint32_t refs;       /* atomic; see README.md, invariant 1 */
     uint32_t handles;    /* guarded by the registry lock */
     uint32_t state;      /* atomic; enum sp__thread_state; parked on by joiners */
-    uint32_t collector;  /* atomic; 1: somebody collects the OS thread */
+    uint32_t collector;  /* atomic; 1: a joiner is collecting the OS thread, or tries to; parked on with `state` */
     bool daemon, worker; /* set once before the start; a worker belongs to a pool, which waits for it */
     bool internal;       /* set once: it is nobody's business, and not enumerated */
+    bool listed;         /* guarded by the registry lock: it has been put into the registry's list */
+    bool exits;          /* guarded by the registry lock: it has called exit(), counts as ended, and runs handlers */
+    bool is_ending;      /* its own: the end of its task was seen, however it came */
     bool foreign;        /* set once: not started here, never collected: main, and threads of somebody else's */
     uint32_t process; /* sp__process_number of the process that has it; changes in the child, for the forking thread */
     const sp_task *task;          /* set once before the start */
@@ -42,7 +46,9 @@ struct sp_thread {
     struct sp__runner *runner;    /* set once; lives while RUNNING: `own`, or a foreign thread's */
     struct sp__runner own;        /* of a thread that was started here */
     struct sp__os_thread os;      /* set by the start; the collector's later */
-    void *arg, *result;           /* inside this block */
+    const struct sp__thread_owner *owner; /* set once; NULL: the thread is on its own */
+    void *owned;                          /* set once; for the owner's functions */
+    void *arg, *result;                   /* inside this block */
 };
 
 /* Is it a thread of the process that this one was forked from?  Then it is not here: what had not ended never will, it is in
@@ -52,6 +58,19 @@ static inline bool sp__thread_is_inherited(const sp_thread *thread)
     return thread->process != sp__process_number;
 }
 
+/* Told of the end of a thread that works for somebody, in that thread. */
+struct sp__thread_owner {
+    /* Its task will not return: pthread_exit(), pthread_cancel(); `exits`: it has called exit(), and never ends. */
+    void (*abandoned)(void *owned, bool exits);
+    /* Its last act: no code of a user's follows, but for destructors of the last round; or it has called exit(). */
+    void (*left)(void *owned);
+};
+
+static inline bool sp__is_alive(uint32_t state)
+{
+    return state == SP__THREAD_RUNNING || state == SP__THREAD_ENDED;
+}
+
 struct sp__thread_plan {
     const char *name;   /* NULL: made of `prefix`, a number and the task */
     const char *prefix; /* NULL: "Thread" */
@@ -59,6 +78,8 @@ struct sp__thread_plan {
     bool worker;   /* of a pool: signals blocked, no excepthook, not waited for by sp_join_all */
     bool internal; /* of the library: not enumerated */
     size_t stack_size;
+    const struct sp__thread_owner *owner; /* or NULL */
+    void *owned;
 };
 
 /* As sp_thread_start; NULL with errno set. */
@@ -69,22 +90,28 @@ void sp__registry_lock(void);
 void sp__registry_unlock(void);
 /* Make the process ready for threads: its exit handler.  An errno value. */
 int sp__registry_prepare(void);
+/* List a thread that runs, if it is not, or was, listed. */
 void sp__registry_add(sp_thread *thread);
 /* The thread is GONE: give up the registry's reference. */
 void sp__registry_remove(sp_thread *thread);
+/* The thread has called exit(): to all who wait for it it is GONE. */
+void sp__registry_note_exit(sp_thread *thread);
 /* Somebody looked at the thread's error, or is about to report it.  True: the caller is the first. */
 bool sp__registry_take_failed(sp_thread *thread);
 /* The thread's task has returned: publish it, note a failure.  True: no handle is left. */
 bool sp__registry_end(sp_thread *thread);
-/* Collect threads that have ended and that nobody joins. */
-void sp__registry_collect(void);
+/* Collect threads that are gone and that nobody joins; never waits for user code.  `wait`: also for those of which only the
+   system's part is left. */
+void sp__registry_collect(bool wait);
 /* Under the registry lock: nobody has a handle any more, or the thread has ended without one. */
 void sp__registry_note_orphan(sp_thread *thread);
+/* A thread whose error nobody has looked at, with a reference; NULL: there is none. */
+sp_thread *sp__registry_first_failure(void);
 /* The first n threads that run, each with a new handle, into ret_threads (may be NULL for n 0).  How many there are. */
 size_t sp__registry_list(sp_thread **ret_threads, size_t n);
 
-/* Are there threads that were started here? */
-bool sp__registry_has_threads(void);
+/* The number of threads that were started here and are not collected. */
+unsigned sp__registry_count_ours(void);
 
 /* Something else that process exit waits for: a pool. */
 struct sp__drainable {
@@ -97,9 +124,27 @@ struct sp__drainable {
 void sp__drainable_add(struct sp__drainable *drainable);
 void sp__drainable_remove(struct sp__drainable *drainable);
 
+/* ---- exit.c ---- */
+/* The process begins to exit, or goes on to: the calling thread counts as ended, everything else is waited for. */
+void sp__exit(void);
+/* The main thread has ended by pthread_exit(). */
+void sp__exit_main_left(void);
+void sp__exit_after_fork(void);
+
+/* ---- start.c ---- */
+/* All that is left to do when the thread's task is over: publish its end, report a failure. */
+void sp__thread_end(sp_thread *thread);
+/* Is it the calling thread, or does the calling thread's task run inside it? */
+bool sp__thread_is_caller(const sp_thread *thread);
+/* Its last act; `sure`: no user's code follows. */
+void sp__thread_leave(sp_thread *thread, bool sure);
+
 /* ---- join.c ---- */
-/* Wait until the OS thread is gone, and collected.  False: the deadline passed. */
+/* Wait until the OS thread is gone, and collected; without a limit as a part of the graph of waits.  False: the deadline
+   passed. */
 bool sp__thread_finish(sp_thread *thread, int64_t deadline);
+/* Collect it if it is gone.  False: it is not. */
+bool sp__thread_try_finish(sp_thread *thread);
 /* As sp_thread_join, until a deadline and for the status alone. */
 sp_status sp__thread_join_until(sp_thread *thread, int64_t deadline);
 /* The state has gone forward. */
@@ -108,8 +153,6 @@ void sp__thread_wake_joiners(sp_thread *thread);
 /* ---- current.c ---- */
 /* In the child of a fork: the calling thread is the main thread. */
 void sp__main_after_fork(void);
-/* The calling thread ends, and nobody will collect it: it is as gone as it can be seen from inside. */
-void sp__thread_is_gone(sp_thread *thread);
 
 /* ---- local.c ---- */
 /* What a thread has in locals. */
@@ -126,6 +169,8 @@ struct sp__locals sp__locals_set_aside(void);
 void sp__locals_restore(const struct sp__locals *before);
 
 /* ---- timer.c ---- */
+/* End the thread that keeps the time, if no timer is pending; the next timer starts another. */
+void sp__timers_stop(void);
 void sp__timers_after_fork(void);
 
 /* ---- handle.c ---- */

@@ -37,6 +37,7 @@ static struct {
     sp_timer **timers; /* a binary heap: the next one first */
     size_t size, capacity;
     bool has_thread;   /* the timer thread was started, or is about to be */
+    bool stops;        /* it is to end */
     bool is_drainable; /* process exit knows of us */
 } heap;                /* guarded by lock */
 
@@ -138,9 +139,12 @@ static void decide(sp_timer *timer, enum state state)
         sp_condition_notify_all(&drained);
 }
 
+/* NULL: the timer thread is to end. */
 static sp_timer *await_due(void)
 {
     for (;;) {
+        if (heap.stops && heap.size == 0)
+            return NULL;
         sp_timer *next = heap.size > 0 ? heap.timers[0] : NULL;
         if (next != NULL && sp__deadline_passed(next->due))
             return next;
@@ -177,8 +181,11 @@ static sp_status keep_time(const void *arg, void *result)
 {
     (void)arg, (void)result;
     sp_lock_acquire(&lock);
-    while (fire(await_due()))
-        continue;
+    for (sp_timer *due; (due = await_due()) != NULL;)
+        if (!fire(due))
+            return SP_OK;
+    heap.has_thread = heap.stops = false;
+    sp_lock_release(&lock);
     return SP_OK;
 }
 
@@ -198,6 +205,14 @@ static int start_timer_thread(void)
         return errno;
     sp_thread_release(thread);
     return 0;
+}
+
+void sp__timers_stop(void)
+{
+    sp_lock_acquire(&lock);
+    heap.stops = heap.has_thread;
+    sp_condition_notify_all(&earlier);
+    sp_lock_release(&lock);
 }
 
 /* ---- process exit: what is pending is waited for ---- */

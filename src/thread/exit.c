@@ -1,0 +1,97 @@
+/* The end of the process.
+
+   exit() ends the thread that calls it, as far as others can see: whoever waits for it, or for a task that it runs, is told.
+   Then everything that is no daemon is waited for.
+
+   SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include <spool/time.h>
+
+#include "base/refcount.h"
+#include "os/lifecycle.h"
+#include "thread/thread.h"
+
+static uint64_t exiting; /* atomic; the id of the runner whose thread has called exit(); 0: nobody */
+
+/* Two calls of exit() at a time would be the end of one that is at work: the second one waits for the end of the process. */
+static void wait_for_the_other(uint64_t self)
+{
+    uint64_t nobody = 0;
+    /* relaxed: it only decides who it is */
+    if (sp__cas_relaxed(&exiting, &nobody, self) || nobody == self)
+        return;
+    for (;;)
+        sp_sleep(SP_FOREVER);
+}
+
+/* Nothing that runs on this stack will end. */
+static struct sp__runner *abandon_all(void)
+{
+    struct sp__runner *runner = sp__self();
+    for (;; runner = runner->outer) {
+        if (sp__runner_exits != NULL)
+            sp__runner_exits(runner);
+        if (runner->outer == NULL)
+            return runner;
+    }
+}
+
+/* It counts as ended, and stays where it is: it is never collected. */
+static void count_as_ended(sp_thread *thread)
+{
+    if (thread == NULL || sp__load_relaxed(&thread->state) == SP__THREAD_GONE) /* relaxed: our own store */
+        return;
+    if (!thread->foreign && !thread->is_ending) {
+        thread->is_ending = true;
+        thread->status = SP_RUNTIME_ERROR;
+        thread->error = sp__task_ended_early(thread->task, SP__ENDED_BY_EXIT);
+        if (thread->owner != NULL) {
+            thread->owner->abandoned(thread->owned, true);
+            thread->owner->left(thread->owned);
+        }
+    }
+    sp__registry_note_exit(thread);
+    sp__thread_wake_joiners(thread);
+}
+
+static void report_failures(void)
+{
+    for (sp_thread *thread; (thread = sp__registry_first_failure()) != NULL;) {
+        sp__thread_report(thread);
+        sp__thread_ref_down(thread);
+    }
+    sp__unseen_report_all();
+}
+
+void sp__exit(void)
+{
+    struct sp__runner *runner = abandon_all();
+    count_as_ended(runner->thread);
+    wait_for_the_other(runner->id);
+    (void)sp_join_all(SP_FOREVER);
+    report_failures();
+}
+
+/* ---- pthread_exit() in the main thread ---- */
+
+/* Are all threads that are left daemons of ours? */
+static bool only_daemons_are_left(void)
+{
+    unsigned all = sp__os_thread_count();
+    return all != 0 && all <= sp__registry_count_ours() + 1; /* and the caller */
+}
+
+/* Other threads go on, and the last of them ends the process.  But those of ours that have nothing to do would keep it. */
+void sp__exit_main_left(void)
+{
+    (void)sp_join_all(SP_FOREVER);
+    sp__timers_stop();
+    if (only_daemons_are_left())
+        exit(EXIT_SUCCESS);
+}
+
+void sp__exit_after_fork(void)
+{
+    sp__store_relaxed(&exiting, 0); /* relaxed: alone in the child */
+}
