@@ -73,13 +73,9 @@ static uint64_t next_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* Under the lock. */
-static bool has_room(struct inline_pool *pool)
+/* Under the lock.  False: no memory; then all is as it was. */
+static bool resize(struct inline_pool *pool, size_t capacity)
 {
-    enum { FIRST_CAPACITY = 16 };
-    if (pool->queued < pool->capacity)
-        return true;
-    size_t capacity = pool->capacity != 0 ? 2 * pool->capacity : FIRST_CAPACITY;
     sp_future **queue = sp__os_alloc(capacity * sizeof(sp_future *));
     if (queue == NULL)
         return false;
@@ -89,6 +85,14 @@ static bool has_room(struct inline_pool *pool)
     pool->queue = queue;
     pool->capacity = capacity;
     return true;
+}
+
+enum { FIRST_CAPACITY = 16 };
+
+/* Under the lock. */
+static bool has_room(struct inline_pool *pool)
+{
+    return pool->queued < pool->capacity || resize(pool, pool->capacity != 0 ? 2 * pool->capacity : FIRST_CAPACITY);
 }
 
 /* Under the lock. */
@@ -115,6 +119,8 @@ static sp_future *take(struct inline_pool *pool)
         return NULL;
     sp_future *future = pool->queue[next_random(&pool->random) % pool->queued];
     (void)unqueue(pool, future);
+    if (pool->capacity > FIRST_CAPACITY && pool->queued <= pool->capacity / 4) /* as in queue/pile.c */
+        (void)resize(pool, pool->capacity / 2);
     pool->running++;
     return future;
 }

@@ -31,26 +31,39 @@ static unsigned char *ring_slot(const struct sp__pile *pile, size_t nth)
     return slot(pile, index < pile->capacity ? index : index - pile->capacity);
 }
 
-bool sp__pile_reserve(struct sp__pile *pile)
+/* False: no memory; then all is as it was. */
+static bool resize(struct sp__pile *pile, size_t capacity)
 {
-    if (pile->size < pile->capacity)
-        return true;
-    size_t capacity = pile->capacity == 0 ? FIRST_CAPACITY : pile->capacity * 2;
-    if (capacity > SIZE_MAX / pile->slot_size)
-        return false;
-    unsigned char *slots = sp__os_alloc(capacity * pile->slot_size);
+    unsigned char *slots = capacity <= SIZE_MAX / pile->slot_size ? sp__os_alloc(capacity * pile->slot_size) : NULL;
     if (slots == NULL)
         return false;
-    size_t tail = pile->capacity - pile->first; /* items before the ring wraps; the heap has first == 0 */
+    size_t tail = pile->capacity - pile->first; /* slots before the ring wraps; the heap has first == 0 */
+    if (tail > pile->size)
+        tail = pile->size;
     if (pile->size > 0) {
         memcpy(slots, slot(pile, pile->first), tail * pile->slot_size);
-        memcpy(slots + tail * pile->slot_size, pile->slots, pile->first * pile->slot_size);
+        memcpy(slots + tail * pile->slot_size, pile->slots, (pile->size - tail) * pile->slot_size);
     }
     sp__os_free(pile->slots);
     pile->slots = slots;
     pile->capacity = capacity;
     pile->first = 0;
     return true;
+}
+
+bool sp__pile_reserve(struct sp__pile *pile)
+{
+    if (pile->size < pile->capacity)
+        return true;
+    return pile->capacity <= SIZE_MAX / 2 && resize(pile, pile->capacity == 0 ? FIRST_CAPACITY : pile->capacity * 2);
+}
+
+/* Give back what a burst has left.  Half of it stays free: so many puts or gets must come before the next resize.  Without
+   memory for the smaller one it stays as it is. */
+static void shrink(struct sp__pile *pile)
+{
+    if (pile->capacity > FIRST_CAPACITY && pile->size <= pile->capacity / 4)
+        (void)resize(pile, pile->capacity / 2);
 }
 
 static uint64_t number_of(const struct sp__pile *pile, const unsigned char *at)
@@ -133,6 +146,7 @@ void sp__pile_pop(struct sp__pile *pile, void *ret_item)
             sift_down(pile, 0);
         }
     }
+    shrink(pile);
 }
 
 void sp__pile_drop_next(struct sp__pile *pile, void (*drop)(void *item))

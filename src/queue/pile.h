@@ -1,5 +1,5 @@
-/* Items in a heap of memory that grows: LIFO, PRIORITY, and a FIFO whose bound is too large for a ring.  No locking, no
-   waiting: the queue does that.
+/* Items in a heap of memory that grows and shrinks: LIFO, PRIORITY, and a FIFO whose bound is too large for a ring.  No
+   locking, no waiting: the queue does that.
 
    SPDX-License-Identifier: MIT */
 #ifndef SP_QUEUE_PILE_H

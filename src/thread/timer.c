@@ -72,11 +72,11 @@ static void sift_down(sp_timer *timer)
     put_at(at, timer);
 }
 
-static bool reserve(void)
+enum { FIRST_CAPACITY = 16 };
+
+/* False: no memory; then all is as it was. */
+static bool resize(size_t capacity)
 {
-    if (heap.size < heap.capacity)
-        return true;
-    size_t capacity = heap.capacity > 0 ? heap.capacity * 2 : 16;
     sp_timer **timers = sp__os_alloc(capacity * sizeof(sp_timer *));
     if (timers == NULL)
         return false;
@@ -88,14 +88,21 @@ static bool reserve(void)
     return true;
 }
 
+static bool reserve(void)
+{
+    return heap.size < heap.capacity || resize(heap.capacity > 0 ? heap.capacity * 2 : FIRST_CAPACITY);
+}
+
 static void take_out(sp_timer *timer)
 {
     sp_timer *last = heap.timers[--heap.size];
-    if (last == timer)
-        return;
-    put_at(timer->at, last);
-    sift_up(last);
-    sift_down(last);
+    if (last != timer) {
+        put_at(timer->at, last);
+        sift_up(last);
+        sift_down(last);
+    }
+    if (heap.capacity > FIRST_CAPACITY && heap.size <= heap.capacity / 4) /* as in queue/pile.c */
+        (void)resize(heap.capacity / 2);
 }
 
 /* ---- references ---- */

@@ -1,4 +1,4 @@
-/* Threads and timers, beside n others.
+/* Threads, locks and timers, beside n others.
 
    SPDX-License-Identifier: MIT */
 #include "growth/growth.h"
@@ -7,6 +7,7 @@
 
 enum { OPERATIONS = 100 }; /* of which the cost is measured beside n of something else */
 
+static sp_lock lock;
 static sp_event ends;
 
 static int nothing(int x)
@@ -21,6 +22,23 @@ static int wait_for_end(int x)
     return x;
 }
 SP_FUNCTION(wait_for_end, int, int);
+
+static void *pass_lock(void *arg)
+{
+    sp_lock_acquire(&lock);
+    sp_lock_release(&lock);
+    return arg;
+}
+
+static void threads_pass_a_lock(long n)
+{
+    sp_lock_acquire(&lock);
+    pthread_t *threads = growth_sleepers(n, pass_lock, NULL);
+    growth_begin();
+    sp_lock_release(&lock);
+    growth_join(threads, n);
+    growth_end();
+}
 
 static sp_thread *start_small(long n, sp_thread **threads)
 {
@@ -109,5 +127,7 @@ GROWTH_TABLE(
     { "start and join 100 threads beside n that wait", start_and_join_beside, .n = 5, .exponent = 0 },
     { "join n threads with sp_join_all", join_all, .n = 10, .exponent = 1 },
     { "enumerate n threads", enumerate, .n = 10, .exponent = 1 },
+    { "n foreign threads pass a lock and end", threads_pass_a_lock, .n = 10, .exponent = 1 },
+    { "memory left by n timers", start_and_cancel_timers, .n = 100, .exponent = 0, .unit = GROWTH_BYTES },
     { "start and cancel n timers", start_and_cancel_timers, .n = 100, .exponent = 1 }
 )

@@ -47,6 +47,27 @@ static void fifo_lifo_and_stable_priority(void **state)
     expect_all(priority, (const int[]){ 12, 11, 10, 13, 31, 30, 32 }, 7);
 }
 
+/* LIFO and PRIORITY give memory back on the way down, again and again, and keep every item and its order. */
+static void a_queue_that_shrinks_keeps_its_items(void **state)
+{
+    (void)state;
+    for (sp_queue_order order = SP_LIFO; order <= SP_PRIORITY; order++) {
+        sp_auto(sp_queue) queue = sp_queue_of(int, .order = order, .compare = order == SP_PRIORITY ? by_tens : NULL);
+        for (int peak = 15; peak <= 4000; peak = peak * 3 + 1) {
+            for (int i = 0; i < peak; i++)
+                assert_int_equal(sp_put(queue, &(int){ order == SP_LIFO ? i : peak - 1 - i }, SP_NOWAIT), SP_OK);
+            sp__fault_arm((uint64_t)peak % 3, peak % 2 == 0); /* refused memory leaves the queue large, no more */
+            for (int i = 0; i < peak; i++) {
+                int item = -1;
+                assert_int_equal(sp_get(queue, &item, SP_NOWAIT), SP_OK);
+                assert_int_equal(order == SP_LIFO ? item : item / 10, order == SP_LIFO ? peak - 1 - i : i / 10);
+            }
+            sp__fault_disarm();
+            assert_true(sp_queue_empty(queue));
+        }
+    }
+}
+
 static void items_of_any_size_through_a_ring_that_grows_and_wraps(void **state)
 {
     (void)state;
@@ -488,6 +509,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fifo_lifo_and_stable_priority),
+        cmocka_unit_test(a_queue_that_shrinks_keeps_its_items),
         cmocka_unit_test(items_of_any_size_through_a_ring_that_grows_and_wraps),
         cmocka_unit_test(put_full_and_get_empty),
         cmocka_unit_test(type_value_and_memory_errors),
