@@ -121,6 +121,67 @@ static void start_and_cancel_timers(long n)
     free(timers);
 }
 
+static void rename_often(long n)
+{
+    char name[32];
+    sp_thread *me = sp_thread_current();
+    growth_begin();
+    for (long i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "job %ld", i);
+        growth_expect(sp_thread_set_name(me, name) == SP_OK);
+    }
+    growth_end();
+}
+
+static sp_timer *joined;
+
+static void *join_timer(void *arg)
+{
+    growth_expect(sp_timer_join(joined, SP_FOREVER) == SP_CANCELLED);
+    return arg;
+}
+
+static void timers_beside_joiners(long n)
+{
+    growth_expect((joined = sp_timer_start(1000, nothing, 0)) != NULL);
+    pthread_t *threads = growth_sleepers(n, join_timer, NULL);
+    growth_begin();
+    for (int i = 0; i < OPERATIONS; i++) {
+        sp_timer *timer = sp_timer_start(1000, nothing, i);
+        growth_expect(sp_timer_cancel(timer));
+        sp_timer_release(timer);
+    }
+    growth_end();
+    growth_expect(sp_timer_cancel(joined));
+    growth_join(threads, n);
+    sp_timer_release(joined);
+}
+
+static void *wait_for_event(void *arg)
+{
+    sp_event_wait(&ends, SP_FOREVER);
+    return arg;
+}
+
+/* A wait without a limit is published, one that ends at once as well: what does it cost beside n others? */
+static void join_beside_waits(long n)
+{
+    pthread_t *threads = growth_sleepers(n, wait_for_event, NULL);
+    sp_lock_acquire(&lock);
+    pthread_t *more = growth_sleepers(n, pass_lock, NULL);
+    growth_begin();
+    for (int i = 0; i < OPERATIONS; i++) {
+        sp_thread *thread = sp_start(nothing, i);
+        growth_expect(sp_join(thread, NULL, SP_FOREVER) == SP_OK);
+        sp_thread_release(thread);
+    }
+    growth_end();
+    sp_lock_release(&lock);
+    sp_event_set(&ends);
+    growth_join(threads, n);
+    growth_join(more, n);
+}
+
 /* clang-format off */
 GROWTH_TABLE(
     { "start and end n threads", start_and_end, .n = 10, .exponent = 1 },
@@ -129,5 +190,8 @@ GROWTH_TABLE(
     { "enumerate n threads", enumerate, .n = 10, .exponent = 1 },
     { "n foreign threads pass a lock and end", threads_pass_a_lock, .n = 10, .exponent = 1 },
     { "memory left by n timers", start_and_cancel_timers, .n = 100, .exponent = 0, .unit = GROWTH_BYTES },
+    { "start and join 100 threads beside 2 n published waits", join_beside_waits, .n = 5, .exponent = 0 },
+    { "memory left by n renames", rename_often, .n = 1000, .exponent = 0, .unit = GROWTH_BYTES },
+    { "start and cancel 100 timers beside n who join one", timers_beside_joiners, .n = 5, .exponent = 0 },
     { "start and cancel n timers", start_and_cancel_timers, .n = 100, .exponent = 1 }
 )

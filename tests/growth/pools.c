@@ -1,0 +1,83 @@
+/* Pools: what is left in them.
+
+   SPDX-License-Identifier: MIT */
+#include "growth/growth.h"
+
+#include <spool.h>
+
+enum { STACK = 65536 };
+
+static sp_executor *pool;
+static sp_event gate;
+
+static int same(int x)
+{
+    return x;
+}
+SP_FUNCTION(same, int, int);
+
+static void open_pool(unsigned workers)
+{
+    growth_expect((pool = sp_thread_pool(.max_workers = workers, .stack_size = STACK)) != NULL);
+}
+
+static void close_pool(void)
+{
+    growth_expect(sp_shutdown(pool) == SP_OK);
+    sp_executor_release(pool);
+}
+
+static void result_of(sp_future *future)
+{
+    growth_expect(sp_result(future, NULL, SP_FOREVER) == SP_OK);
+    sp_future_release(future);
+}
+
+/* One task submits n others, one after the other, and waits for each, which it runs itself. */
+static sp_status run_many(const long *n, sp_none *none)
+{
+    (void)none;
+    for (long i = 0; i < *n; i++)
+        result_of(sp_submit(pool, same, (int)i));
+    growth_end();
+    return SP_OK;
+}
+SP_TASK(run_many, long, sp_none);
+
+static void tasks_run_by_their_waiter(long n)
+{
+    open_pool(1);
+    result_of(sp_submit(pool, same, 1));
+    growth_begin();
+    result_of(sp_submit(pool, run_many, n));
+    close_pool();
+}
+
+static int wait_at_gate(int x)
+{
+    sp_event_wait(&gate, SP_FOREVER);
+    return x;
+}
+SP_FUNCTION(wait_at_gate, int, int);
+
+static void cancelled_in_the_queue(long n)
+{
+    open_pool(1);
+    sp_future *holder = sp_submit(pool, wait_at_gate, 1);
+    growth_begin();
+    for (long i = 0; i < n; i++) {
+        sp_future *future = sp_submit(pool, same, (int)i);
+        growth_expect(sp_future_cancel(future));
+        sp_future_release(future);
+    }
+    growth_end();
+    sp_event_set(&gate);
+    result_of(holder);
+    close_pool();
+}
+
+/* clang-format off */
+GROWTH_TABLE(
+    { "memory left by n tasks that their waiter ran", tasks_run_by_their_waiter, .n = 1000, .exponent = 0, .unit = GROWTH_BYTES },
+    { "memory left by n cancelled futures of a busy pool", cancelled_in_the_queue, .n = 1000, .exponent = 0, .unit = GROWTH_BYTES }
+)
