@@ -27,11 +27,12 @@ static sp_future *relay[RELAYS]; /* atomic; somebody is about to set it, or has 
 
 static uint32_t over; /* atomic */
 static sp_event stop;
+static sp_semaphore ready;
 static uint32_t told; /* atomic; how many unseen errors the hook was told of in this process */
 
 struct other {
     void (*once)(uint64_t *random);
-    bool allocates; /* the allocator of the address sanitizer may be locked for ever in the child */
+    bool allocates;
     sp_event turn;
 };
 
@@ -276,6 +277,10 @@ static pthread_t other_threads[OTHERS];
 static void *take_turns(void *arg)
 {
     struct other *other = arg;
+    sp_lock own = { 0 };
+    sp_lock_acquire(&own); /* so that the library knows the thread */
+    sp_lock_release(&own);
+    stress_expect(sp_semaphore_release(&ready, 1) == SP_OK);
     uint64_t random = (uint64_t)(uintptr_t)arg;
     while (sp_event_wait(&other->turn, SP_FOREVER), !sp__load_acquire(&over))
         other->once(&random);
@@ -293,11 +298,13 @@ static void begin_others(void)
     ring = sp_queue_of(uint64_t, .maxsize = 2);
     pile = sp_queue_of(uint64_t, .maxsize = 2, .order = SP_LIFO);
     chain = sp_queue_of(uint64_t);
-    pool = sp_thread_pool(.max_workers = 2, .idle_seconds = 0.002);
+    pool = sp_thread_pool(.max_workers = 2, .idle_seconds = ADDRESS_SANITIZER ? 3600 : 0.002);
     held_thread = sp_start(wait_for_stop);
     held_timer = sp_timer_start(3600, pass, 1);
     for (int i = 0; i < OTHERS; i++)
         other_threads[i] = test_thread(take_turns, &others[i]);
+    for (int i = 0; i < OTHERS; i++)
+        sp_semaphore_acquire(&ready);
 }
 
 /* Some of them have their turn. */

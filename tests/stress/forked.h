@@ -28,6 +28,12 @@ enum { ADDRESS_SANITIZER = 0 };
 #endif
 #if defined __SANITIZE_THREAD__ || __has_feature(thread_sanitizer)
 enum { THREAD_SANITIZER = 1 }; /* does not know threads that a forked child starts */
+/* Each exit would wait for a second. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0:atexit_sleep_ms=0";
+}
 #else
 enum { THREAD_SANITIZER = 0 };
 #endif
