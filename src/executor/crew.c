@@ -142,8 +142,7 @@ static void count_out(struct sp__worker *worker)
     sp__list_remove(&worker->member);
     pool->submitted += sp__load_relaxed(&worker->submitted); /* relaxed: our own stores */
     pool->completed += sp__load_relaxed(&worker->completed);
-    if (worker->deque != NULL)
-        worker->deque->owned = false; /* who lay down as one too many may have left tasks in it */
+    sp__leave_deque(worker);
 }
 
 void sp__walk_out(struct sp__worker *worker)
@@ -205,6 +204,7 @@ static bool rise(struct sp__worker *worker)
 bool sp__lie_down(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
+    sp__unmark_deque(worker);
     sp_lock_acquire(&pool->lock);
     if (sp__load_relaxed(&pool->for_quiet) != 0) /* relaxed: under the lock */
         sp_condition_notify_all(&pool->quiet);

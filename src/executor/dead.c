@@ -178,9 +178,9 @@ static sp_future *take_all(struct sp__pool *pool)
 {
     sp_future *chain = sp__inbox_take_all(&pool->inbox), *future;
     sp_lock_acquire(&pool->sifting);
-    /* seq_cst: pairs with the store in get_deque */
-    for (struct sp__deque *at = sp__load_seq_cst(&pool->deques); at != NULL; at = at->next)
-        while ((future = sp__deque_take(at)) != NULL) {
+    struct sp__deque *deque;
+    for (unsigned at = 0; (deque = sp__next_deque(pool, &at)) != NULL; at++)
+        while ((future = sp__deque_take(deque)) != NULL) {
             link_alone(future, chain);
             chain = future;
         }

@@ -13,10 +13,11 @@ typedef sp_future sp__deque_item;
 /* Made when a worker first submits to its own pool, lives as long as the pool; when the worker ends, the next such worker
    takes it over. */
 struct sp__deque {
-    struct sp__deque *next;    /* set once before the deque is published: the pool's list only grows, at its head */
-    bool owned;                /* guarded by the pool's lock */
-    uint64_t top SP__APART;    /* atomic; everybody takes here */
-    uint64_t bottom SP__APART; /* atomic; written by the worker alone */
+    struct sp__deque *next_unowned; /* guarded by the pool's lock */
+    unsigned number;                /* set once */
+    bool marked;                    /* its worker's own: its bit in the pool's marks is set */
+    uint64_t top SP__APART;         /* atomic; everybody takes here */
+    uint64_t bottom SP__APART;      /* atomic; written by the worker alone */
     int64_t dead; /* atomic; so many that lie here will not run, see sp__count_dead; below 0 for a moment */
     sp_future *slots[SP__DEQUE_SLOTS]; /* atomic; each holds the queue's reference */
 };

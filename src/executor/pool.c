@@ -198,6 +198,19 @@ static char *make_prefix(const char *wanted)
     return prefix;
 }
 
+/* Places for the deques of max_workers and of some that stand in for those that wait; others use the inbox.  False: no memory. */
+static bool make_places(struct sp__pool *pool)
+{
+    enum { SPARE = 16, BITS = 64 };
+    pool->most_deques = pool->max_workers + SPARE;
+    size_t places = pool->most_deques * sizeof(struct sp__deque *), words = (pool->most_deques + BITS - 1) / BITS;
+    pool->deques = sp__os_zalloc(places + words * sizeof(uint64_t));
+    if (pool->deques == NULL)
+        return false;
+    pool->marks = (uint64_t *)(void *)(pool->deques + pool->most_deques);
+    return true;
+}
+
 static void configure(struct sp__pool *pool, const sp_thread_pool_options *options)
 {
     pool->max_workers = options->max_workers != 0 ? options->max_workers : sp__default_workers();
@@ -232,14 +245,15 @@ sp_executor *sp_thread_pool_new(const sp_thread_pool_options *given)
     struct sp__pool *pool = NULL;
     if (sp__registry_prepare() == 0)
         pool = sp__os_zalloc_aligned(_Alignof(struct sp__pool), sizeof *pool);
-    char *prefix = pool != NULL ? make_prefix(options->thread_name_prefix) : NULL;
-    if (prefix == NULL) {
+    if (pool != NULL)
+        configure(pool, options);
+    if (pool == NULL || (pool->prefix = make_prefix(options->thread_name_prefix)) == NULL || !make_places(pool)) {
+        if (pool != NULL)
+            sp__os_free(pool->prefix);
         sp__os_free(pool);
         errno = ENOMEM;
         return NULL;
     }
-    configure(pool, options);
-    pool->prefix = prefix;
     sp__list_init(&pool->loans);
     sp__list_init(&pool->sleepers);
     sp__list_init(&pool->ended);

@@ -25,10 +25,12 @@ struct sp__pool {
     sp_status (*initializer)(void *); /* set once, with the next two */
     void (*finalizer)(void *);
     void *initializer_arg;
-    char *prefix;             /* set once; of the workers' names */
-    struct sp__deque *deques; /* atomic, changes under lock: the newest; the list only grows */
-    uint32_t broken;          /* atomic, changes under lock: 1 when an initializer failed; nothing begins any more */
-    uint32_t closed;          /* atomic, changes under lock: 1 from the shutdown on */
+    char *prefix;              /* set once; of the workers' names */
+    struct sp__deque **deques; /* set once: an array; a place in it is atomic, and set once */
+    uint64_t *marks;           /* set once: atomic words, a bit for each deque; not set: it is empty */
+    unsigned most_deques;      /* set once: places in both */
+    uint32_t broken;           /* atomic, changes under lock: 1 when an initializer failed; nothing begins any more */
+    uint32_t closed;           /* atomic, changes under lock: 1 from the shutdown on */
 
     struct sp__inbox inbox;
     sp__crew_word crew SP__APART; /* atomic; crew_protocol.h */
@@ -44,16 +46,18 @@ struct sp__pool {
     sp_future *sifted[SP__DEQUE_SLOTS]; /* guarded by sifting: those */
     sp_condition room;                  /* of lock: submitters that met max_pending */
     sp_condition quiet;                 /* of lock: who waits for the end or until all is idle */
-    struct sp__list loans;    /* guarded by lock: what sleeping workers wait for and somebody may still have to run */
-    struct sp__list sleepers; /* guarded by lock: workers asleep; who lay down last is first */
-    struct sp__list ended;    /* guarded by lock: nodes of workers that have ended */
-    struct sp__list all;      /* guarded by lock: workers, by `member` */
-    struct sp__list endings;  /* guarded by lock: who cancels or fails all that was queued */
-    unsigned lent;            /* guarded by lock: loans that were made and not given back */
-    unsigned workers;         /* guarded by lock: to be started or started, and not decided to end */
-    unsigned uncollected;     /* guarded by lock: worker nodes, from their start until they are collected */
-    unsigned next_number;     /* guarded by lock: of the next worker's name */
-    sp_error *why_broken;     /* set once, before broken and the inbox's refusal publish it */
+    struct sp__list loans;     /* guarded by lock: what sleeping workers wait for and somebody may still have to run */
+    struct sp__list sleepers;  /* guarded by lock: workers asleep; who lay down last is first */
+    struct sp__list ended;     /* guarded by lock: nodes of workers that have ended */
+    struct sp__list all;       /* guarded by lock: workers, by `member` */
+    struct sp__list endings;   /* guarded by lock: who cancels or fails all that was queued */
+    unsigned lent;             /* guarded by lock: loans that were made and not given back */
+    unsigned workers;          /* guarded by lock: to be started or started, and not decided to end */
+    unsigned uncollected;      /* guarded by lock: worker nodes, from their start until they are collected */
+    unsigned deque_count;      /* guarded by lock: how many were made */
+    struct sp__deque *unowned; /* guarded by lock: deques whose workers have ended */
+    unsigned next_number;      /* guarded by lock: of the next worker's name */
+    sp_error *why_broken;      /* set once, before broken and the inbox's refusal publish it */
     uint64_t submitted, completed; /* guarded by lock: by workers that have ended; and what no worker has counted */
 };
 
@@ -61,6 +65,18 @@ struct sp__pool {
 struct sp__ending {
     struct sp__list link; /* guarded by the pool's lock */
     uint64_t runner;      /* set once: the id of the caller's runner */
+};
+
+/* How a worker divides its time between what lies in the inbox, in its own deque and in those of others; its own.  README.md,
+   "Turns". */
+struct sp__round {
+    int64_t looked_at;           /* at the clock */
+    int64_t began;               /* so long ago it was time for a round the last time */
+    unsigned untimed, stride;    /* tasks since it looked at the clock; how many there will be */
+    uint64_t inbox_due, own_due; /* what was put before these is due; 0: nothing */
+    bool others_due;             /* one task of somebody else's deque */
+    bool inbox_is_late;          /* one task of the inbox, whatever else is due */
+    unsigned in_a_row;           /* tasks that have just been taken from the inbox before others */
 };
 
 /* A worker, from the decision to start it until its OS thread is collected. */
@@ -78,9 +94,9 @@ struct sp__worker {
     bool resting;                 /* its own: sleeps because it has nothing to do */
     bool stands_in;               /* its own: the task that it has found lies in a queue besides */
     uint32_t asleep;              /* atomic: 1 until it is called or dismissed; parked on */
-    unsigned ticks;               /* its own: how often it has looked for a task */
+    struct sp__round round;       /* its own */
     struct sp__deque *deque;      /* its own: NULL until it submits to its own pool */
-    struct sp__deque *victim;     /* its own: where it will look for tasks of others next */
+    unsigned victim;              /* its own: the number of the deque where it will look for tasks of others next */
     struct sp__block_hooks hooks; /* set once */
     unsigned lends;               /* its own: so many loans of its tasks last */
     int64_t parked_at;            /* atomic; when it began to sleep in a wait of its task; 0: it does not */
@@ -109,6 +125,12 @@ sp_future *sp__find_task(struct sp__worker *worker);
 bool sp__has_tasks(const struct sp__pool *pool);
 /* How many are queued that can still run, about. */
 uint64_t sp__count_tasks(const struct sp__pool *pool);
+/* The first deque from number *at on, which becomes its number, that may hold something; NULL: there is none. */
+struct sp__deque *sp__next_deque(const struct sp__pool *pool, unsigned *at);
+/* By the worker, before it sleeps: if its deque is empty others need not look at it. */
+void sp__unmark_deque(struct sp__worker *worker);
+/* Under the lock: the worker ends. */
+void sp__leave_deque(struct sp__worker *worker);
 /* Put a future into the worker's own deque, with a reference.  False: there is no room. */
 bool sp__put_own(struct sp__worker *worker, sp_future *future);
 

@@ -153,11 +153,9 @@ void sp__pool_destroy(sp_executor *executor)
         sp_thread_release(worker->thread); /* perhaps the caller itself: the registry collects it */
         sp__os_free(worker);
     }
-    struct sp__deque *deque = sp__load_relaxed(&pool->deques); /* relaxed: nobody else is left */
-    for (struct sp__deque *next; deque != NULL; deque = next) {
-        next = deque->next;
-        sp__os_free(deque);
-    }
+    for (unsigned i = 0; i < pool->deque_count; i++)
+        sp__os_free(pool->deques[i]);
+    sp__os_free(pool->deques);
     sp__error_free(pool->why_broken);
     sp__os_free(pool->prefix);
     sp__os_free(pool);

@@ -354,19 +354,59 @@ static sp_status timed_depth(const int *in, int *out)
     return status;
 }
 
-/* Each of them is looked at by everybody who looks for a task, for ever. */
+static sp_event all_may_end;
+static uint32_t inside; /* atomic */
+
+static sp_status use_own_deque(const int *in, sp_none *out)
+{
+    (void)out;
+    sp_auto(sp_future) future = sp_submit(pool, pass, *in);
+    sp__add_seq_cst(&inside, 1);
+    sp_event_wait(&all_may_end, SP_FOREVER);
+    return sp_result(future, NULL, SP_FOREVER);
+}
+SP_TASK(use_own_deque, int, sp_none);
+
+static unsigned count_marked(void)
+{
+    unsigned count = 0;
+    for (unsigned at = 0; sp__next_deque(sp__pool_of(pool), &at) != NULL; at++)
+        count++;
+    return count;
+}
+
+/* Each marked one is looked at by everybody who looks for a task. */
+static void deques_of_sleepers_are_not_looked_at(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    sp_future *futures[N];
+    pool = sp_thread_pool(.max_workers = N, .stack_size = 128 * 1024);
+    for (int i = 0; i < N; i++)
+        futures[i] = sp_submit(pool, use_own_deque, i);
+    test_await(sp__load_seq_cst(&inside) == N);
+    assert_int_equal(count_marked(), N);
+    sp_event_set(&all_may_end);
+    assert_int_equal(sp_wait(futures, N, SP_ALL_COMPLETED, SP_FOREVER), SP_OK);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(sp_result(futures[i], NULL, SP_NOWAIT), SP_OK);
+    test_await(sp__crew_asleep(crew_of_pool()) == N);
+    assert_int_equal(count_marked(), 0);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_release_all(futures, N);
+    sp_executor_release(pool);
+}
+
 static void deep_waits_leave_few_deques(void **state)
 {
     (void)state;
     pool = sp_thread_pool(.max_workers = 1);
     sp_auto(sp_future) top = sp_submit(pool, timed_depth, 200);
-    int depth = 0, deques = 0;
+    int depth = 0;
     assert_int_equal(sp_result(top, &depth, SP_FOREVER), SP_OK);
     assert_int_equal(depth, 200);
     assert_int_equal(sp_shutdown(pool), SP_OK);
-    for (const struct sp__deque *at = sp__load_seq_cst(&sp__pool_of(pool)->deques); at != NULL; at = at->next)
-        deques++;
-    assert_in_range(deques, 1, 40);
+    assert_in_range(sp__pool_of(pool)->deque_count, 1, 40);
     sp_executor_release(pool);
 }
 
@@ -379,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_start_that_fails_for_a_task_is_told_to_another),
         cmocka_unit_test(shutdown_waits_for_a_submit_that_is_about_to_call_a_worker),
         cmocka_unit_test(an_awaited_future_of_a_broken_pool_keeps_its_place),
+        cmocka_unit_test(deques_of_sleepers_are_not_looked_at),
         cmocka_unit_test(deep_waits_leave_few_deques),
         cmocka_unit_test(a_pool_is_not_idle_while_its_futures_are_cancelled),
     };
