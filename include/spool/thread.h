@@ -29,6 +29,7 @@ typedef struct SP_KEYWORDS_ sp_thread_options {
 
    Returns a handle, one reference, the caller's to release; NULL when there is no memory or no thread (errno: ENOMEM,
      EAGAIN, ...), the argument dropped.
+   A task that ends its thread by pthread_exit() or pthread_cancel() has failed with SP_RUNTIME_ERROR.
    Order: everything before the start happens before the task.
    Signals: the thread inherits the signal mask.
    Source: CPython 3.13 threading.Thread, pthread_create(3). */
@@ -111,8 +112,8 @@ SP_API size_t sp_thread_enumerate(sp_thread **ret_threads, size_t n);
 /* Wait for every thread that is no daemon, then for pending timers and their tasks, then close and drain every pool, until
    nothing is left.
 
-   Call it last in main; else an exit handler does the same (Python's rule).  The calling thread and its own pool are
-   skipped.  A forked child waits for what it has started itself.  True: all done.  False: the time was up. */
+   Call it last in main; else exit() does the same, before the handlers of atexit() where it can (docs/contracts.md).  The
+   calling thread and its own pool are skipped.  A forked child waits for what it has started itself.  True: all done.  False: the time was up. */
 SP_API bool sp_join_all(double timeout);
 
 /* A task that runs later, once. */

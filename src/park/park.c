@@ -217,6 +217,25 @@ static enum sp__parked sleep_until_woken(struct sleeper *self, const struct sp__
     }
 }
 
+/* The thread goes to sleep without a limit, or is awake again: for sp__exit, which looks from outside. */
+static void note_sleep(const struct sp__wait *wait)
+{
+    uint32_t *sleeps = &sp__self()->thread_runner->sleeps;
+    if (wait->deadline != SP__NEVER)
+        return;
+    /* relaxed: our own count; a look at it that comes late is no harm */
+    sp__store_relaxed(sleeps, sp__load_relaxed(sleeps) + 1);
+}
+
+static enum sp__parked sleep_noted(struct sleeper *self, const struct sp__wait *wait,
+                                   const struct sp__block_hooks *hooks)
+{
+    note_sleep(wait);
+    enum sp__parked result = sleep_until_woken(self, wait, hooks);
+    note_sleep(wait);
+    return result;
+}
+
 enum sp__parked sp__park(const struct sp__wait *wait)
 {
     struct sleeper self = { .address = wait->address, .kind = wait->kind };
@@ -228,9 +247,9 @@ enum sp__parked sp__park(const struct sp__wait *wait)
     sp__wake_deferred(); /* a sleeper holds up nobody whom it has notified; they may be part of a cycle */
     const struct sp__block_hooks *hooks = sp__self()->hooks;
     if (hooks == NULL)
-        return sleep_until_woken(&self, wait, NULL);
+        return sleep_noted(&self, wait, NULL);
     hooks->before(hooks->context);
-    enum sp__parked result = sleep_until_woken(&self, wait, hooks);
+    enum sp__parked result = sleep_noted(&self, wait, hooks);
     hooks->after(hooks->context);
     return result;
 }

@@ -46,6 +46,7 @@ struct sp__runner {
     struct sp__list deferred; /* sleepers that it has unlinked and will wake, see sp__wake_deferred */
     uintptr_t help_floor;     /* a waiter below it on its stack runs no other task there; 0: not asked, or unknown */
     bool uses_locals;         /* an sp_local was asked for since the task on this stack began, see thread/local.c */
+    uint32_t sleeps;          /* atomic; of a thread: odd while it sleeps without a limit, another number each time */
     struct sp__runner *thread_runner; /* the first one on this stack, which is the thread itself */
     bool known; /* the graph of waits finds it by its id; written by its thread, under the graph's lock */
     /* Guarded by the graph's lock. */

@@ -1,7 +1,10 @@
 /* The end of the process.
 
    exit() ends the thread that calls it, as far as others can see: whoever waits for it, or for a task that it runs, is told.
-   Then everything that is no daemon is waited for.
+   Then everything that is no daemon is waited for, twice: before the handlers of atexit(), so that these find no thread at
+   work, and behind them.  The first time goes on to the handlers also when all that is left sleeps in the library without a
+   limit: nobody but a handler would wake it.  It needs a hook of the C library (sp__os_before_exit), and a thread that is
+   main or was started here; elsewhere handlers run as they always did, those that were registered last first.
 
    SPDX-License-Identifier: MIT */
 #include <stdlib.h>
@@ -64,13 +67,64 @@ static void report_failures(void)
     sp__unseen_report_all();
 }
 
-void sp__exit(void)
+static void begin(void)
 {
     struct sp__runner *runner = abandon_all();
     count_as_ended(runner->thread);
     wait_for_the_other(runner->id);
+}
+
+void sp__exit(void)
+{
+    begin();
     (void)sp_join_all(SP_FOREVER);
     report_failures();
+}
+
+/* ---- before the handlers of atexit() ---- */
+
+#define FIRST_LOOK INT64_C(10000000) /* nanoseconds */
+#define LAST_LOOK INT64_C(80000000)
+
+/* Until everything has ended, or the same sleep lasted from one look to the next everywhere. */
+static void wait_for_work(void)
+{
+    uint64_t now = 0, before = 0;
+    for (int64_t interval = FIRST_LOOK; !sp__join_all(sp__os_now() + interval);) {
+        bool asleep = sp__registry_all_sleep(&now);
+        if (asleep && now == before)
+            return;
+        before = asleep ? now : 0;
+        if (interval < LAST_LOOK && !asleep)
+            interval *= 2;
+    }
+}
+
+static void main_exits(void *nothing)
+{
+    (void)nothing;
+    begin();
+    wait_for_work();
+}
+
+/* Called when the thread ends, too; then its end was noted before. */
+static void thread_exits(void *argument)
+{
+    const sp_thread *thread = argument;
+    if (!thread->is_ending)
+        main_exits(NULL);
+}
+
+void sp__exit_watch(sp_thread *thread)
+{
+    (void)sp__os_before_exit(thread_exits, thread);
+}
+
+SP__CONSTRUCTOR static void watch_exit(void)
+{
+    if (sp__os_is_main_thread())
+        (void)sp__os_before_exit(main_exits, NULL);
+    (void)sp__os_at_exit(sp__exit); /* refused for want of memory: then what handlers start is not waited for */
 }
 
 /* ---- pthread_exit() in the main thread ---- */

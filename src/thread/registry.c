@@ -224,9 +224,39 @@ static struct sp__drainable *first_drainable(void)
     return found;
 }
 
+/* Under the lock: is it of those that process exit waits for, a worker or not, and can its task still do something? */
+static bool may_work(const sp_thread *thread)
+{
+    /* relaxed: a snapshot */
+    return !thread->daemon && !thread->foreign && !thread->exits &&
+           sp__load_relaxed(&thread->state) < SP__THREAD_LATE && !sp__thread_is_caller(thread);
+}
+
+bool sp__registry_all_sleep(uint64_t *ret_sleeps)
+{
+    uint64_t sleeps = 0;
+    bool all = true;
+    sp__word_lock_acquire(&lock);
+    for (struct sp__list *at = threads.next; at != &threads && all; at = at->next) {
+        const sp_thread *thread = sp__container_of(at, sp_thread, link);
+        if (!may_work(thread))
+            continue;
+        uint64_t its = sp__load_relaxed(&thread->own.sleeps); /* relaxed: a snapshot */
+        all = its % 2 == 1;
+        sleeps += its + thread->ident;
+    }
+    sp__word_lock_release(&lock);
+    *ret_sleeps = sleeps;
+    return all;
+}
+
 bool sp_join_all(double timeout)
 {
-    int64_t deadline = sp__deadline(timeout);
+    return sp__join_all(sp__deadline(timeout));
+}
+
+bool sp__join_all(int64_t deadline)
+{
     for (;;) {
         if (!join_threads(deadline))
             return false;

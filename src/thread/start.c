@@ -81,6 +81,7 @@ static void run(void *argument)
     sp__os_thread_name_self(sp_thread_name(thread));
     sp__registry_unlock();
     publish_native_id(thread);
+    sp__exit_watch(thread);
     SP__ON_UNWIND(ended_early, thread);
     thread->status = sp__task_run(thread->task, thread, NULL, thread->arg, thread->result, &thread->error);
     SP__END_UNWIND(false);

@@ -110,6 +110,11 @@ sp_thread *sp__registry_first_failure(void);
 /* The first n threads that run, each with a new handle, into ret_threads (may be NULL for n 0).  How many there are. */
 size_t sp__registry_list(sp_thread **ret_threads, size_t n);
 
+/* Does everything that process exit waits for sleep in the library without a limit?  *ret_sleeps is the same number in two
+   answers if nobody was awake in between. */
+bool sp__registry_all_sleep(uint64_t *ret_sleeps);
+/* As sp_join_all, until a deadline. */
+bool sp__join_all(int64_t deadline);
 /* The number of threads that were started here and are not collected. */
 unsigned sp__registry_count_ours(void);
 
@@ -127,6 +132,8 @@ void sp__drainable_remove(struct sp__drainable *drainable);
 /* ---- exit.c ---- */
 /* The process begins to exit, or goes on to: the calling thread counts as ended, everything else is waited for. */
 void sp__exit(void);
+/* The calling thread, which was started here, will tell if it calls exit(). */
+void sp__exit_watch(sp_thread *thread);
 /* The main thread has ended by pthread_exit(). */
 void sp__exit_main_left(void);
 void sp__exit_after_fork(void);

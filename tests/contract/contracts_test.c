@@ -125,6 +125,33 @@ static void a_thread_inherits_the_signal_mask(void **state)
 
 static uint32_t went_through; /* atomic */
 
+static sp_status do_nothing(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    return SP_OK;
+}
+SP_TASK(do_nothing, sp_none, sp_none);
+
+/* What waits in the system's join, reads files or writes to them. */
+static sp_status start_and_wait(void)
+{
+    sp_auto(sp_thread) thread = sp_start(do_nothing);
+    sp_auto(sp_executor) pool = sp_thread_pool(.idle_seconds = 1e-6); /* counts CPUs */
+    sp_auto(sp_future) future = sp_submit(pool, do_nothing);
+    sp_auto(sp_timer) timer = sp_timer_start(0, do_nothing);
+    sp_status status = sp_thread_set_name(thread, "renamed");
+    if (status == SP_OK)
+        status = sp_join(thread, NULL, SP_FOREVER);
+    if (status == SP_OK)
+        status = sp_result(future, NULL, SP_FOREVER);
+    if (status == SP_OK)
+        status = sp_timer_join(timer, SP_FOREVER);
+    if (sp_cpu_count() == 0)
+        status = SP_RUNTIME_ERROR;
+    return status == SP_OK ? sp_shutdown(pool) : status;
+}
+
 static void *wait_with_a_cancel_pending(void *arg)
 {
     sp_lock lock = { 0 };
@@ -139,6 +166,8 @@ static void *wait_with_a_cancel_pending(void *arg)
     status = sp_put(queue, &item, SP_FOREVER);
     status = status == SP_OK ? sp_get(queue, &item, SP_FOREVER) : status;
     sp_lock_release(&lock);
+    status = status == SP_OK ? start_and_wait() : status;
+    (void)sp_join_all(0.001);
     sp__store_release(&went_through, status == SP_OK);
     sp_queue_release(queue);
     queue = NULL;

@@ -251,7 +251,37 @@ static void rlock_lost_by_fork(void)
     fork_and_take(take_lost_rlock);
 }
 
+static sp_status want_the_lock(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_lock_acquire(&lock);
+    return SP_OK;
+}
+SP_TASK(want_the_lock, sp_none, sp_none);
+
+static void hold_what_a_thread_wants(void)
+{
+    sp_lock_acquire(&lock);
+    sp_thread_release(sp_start_with(SP_THREAD(.name = "wanting"), want_the_lock));
+    while (!is_marked(&lock))
+        sched_yield();
+}
+
+static void join_all_with_a_lock(void)
+{
+    hold_what_a_thread_wants();
+    (void)sp_join_all(SP_FOREVER);
+}
+
+static void exit_with_a_lock(void)
+{
+    hold_what_a_thread_wants();
+    exit(0);
+}
+
 static const struct child_case cases[] = {
+    { "join all", join_all_with_a_lock },
+    { "exit", exit_with_a_lock },
     { "cross", cross },
     { "cross, leave", cross_and_leave },
     { "cross, no hook", cross_with_the_hook_taken_back },
@@ -316,6 +346,14 @@ static void a_thread_that_ends_with_a_lock_somebody_waits_for_is_reported(void *
     (void)state;
     aborts("ended, late", "which has ended");
     aborts("ended, late", "middle (id ");
+}
+
+static void whoever_waits_for_all_threads_with_a_lock_that_one_wants_is_reported(void **state)
+{
+    (void)state;
+    aborts("join all", "waits for the end of the thread");
+    aborts("join all", "wanting (id ");
+    aborts("exit", "waits for the end of the thread");
 }
 
 static void ones_own_lock_or_once_is_reported(void **state)
@@ -400,6 +438,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_hook_may_end_the_process_itself),
         cmocka_unit_test(a_chain_to_a_thread_that_ended_holding_is_reported),
         cmocka_unit_test(a_thread_that_ends_with_a_lock_somebody_waits_for_is_reported),
+        cmocka_unit_test(whoever_waits_for_all_threads_with_a_lock_that_one_wants_is_reported),
         cmocka_unit_test(ones_own_lock_or_once_is_reported),
         cmocka_unit_test(a_compare_that_touches_its_queue_is_reported),
         cmocka_unit_test(what_a_fork_has_lost_is_reported_in_the_child),

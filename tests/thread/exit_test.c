@@ -3,6 +3,7 @@
    SPDX-License-Identifier: MIT */
 #include "testing.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -179,6 +180,157 @@ static int a_forked_child_waits_for_nobody(void)
     return 0;
 }
 
+/* ---- handlers of atexit(), before and after the library's first use ---- */
+
+static uint32_t torn_down, worked; /* atomic */
+
+static void tear_down(void)
+{
+    __atomic_store_n(&torn_down, 1, __ATOMIC_RELAXED);
+    put("torn down ");
+}
+
+static sp_status work_for_a_while(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    for (int i = 0; i < 5; i++)
+        sp_sleep(0.01);
+    put(__atomic_load_n(&torn_down, __ATOMIC_RELAXED) ? "too late " : "work ");
+    __atomic_add_fetch(&worked, 1, __ATOMIC_RELAXED);
+    return SP_OK;
+}
+SP_TASK(work_for_a_while, sp_none, sp_none);
+
+static sp_status exit_here(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    exit(4);
+}
+SP_TASK(exit_here, sp_none, sp_none);
+
+static void start_everything(void)
+{
+    sp_thread_release(sp_start(work_for_a_while));
+    pool = sp_thread_pool(.max_workers = 1);
+    if (sp_post(pool, work_for_a_while) != SP_OK)
+        abort();
+    sp_timer_release(sp_timer_start(0.001, work_for_a_while));
+    if (atexit(tear_down) != 0)
+        abort();
+}
+
+static int handlers_find_no_thread_at_work(void)
+{
+    start_everything();
+    return 0;
+}
+
+static int handlers_after_exit_in_a_thread(void)
+{
+    start_everything();
+    thread = sp_start(exit_here);
+    sp_event_wait(&gate, SP_FOREVER);
+    return 9;
+}
+
+static void start_in_handler(void)
+{
+    put("handler ");
+    sp_thread_release(sp_start(work_for_a_while));
+}
+
+static int what_a_handler_starts_is_waited_for(void)
+{
+    return atexit(start_in_handler) != 0;
+}
+
+/* ---- who waits for a thread that calls exit() ---- */
+
+static sp_status wait_for_main(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    put(sp_thread_wait(sp_thread_main(), SP_FOREVER) == SP_OK ? "main has ended " : "no ");
+    return SP_OK;
+}
+SP_TASK(wait_for_main, sp_none, sp_none);
+
+static int whoever_waits_for_main_is_told(void)
+{
+    sp_thread_release(sp_start(wait_for_main));
+    return 0;
+}
+
+static sp_status wait_for_leaver(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    sp_event_wait(&gate, SP_FOREVER);
+    sp_status told = future != NULL ? sp_result(future, NULL, SP_FOREVER) : sp_join(thread, NULL, SP_FOREVER);
+    put(told == SP_RUNTIME_ERROR ? "told " : "no ");
+    return SP_OK;
+}
+SP_TASK(wait_for_leaver, sp_none, sp_none);
+
+static sp_status exit_at_gate(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    sp_event_wait(&gate, SP_FOREVER);
+    exit(4);
+}
+SP_TASK(exit_at_gate, sp_none, sp_none);
+
+static int whoever_waits_for_the_thread_that_exits_is_told(void)
+{
+    thread = sp_start(exit_at_gate);
+    sp_thread_release(sp_start(wait_for_leaver));
+    sp_event_set(&gate);
+    sp_event_wait(&leaving, SP_FOREVER);
+    return 9;
+}
+
+static int whoever_waits_for_the_task_that_exits_is_told(void)
+{
+    pool = sp_thread_pool(.max_workers = 1);
+    future = sp_submit(pool, exit_at_gate);
+    sp_thread_release(sp_start(wait_for_leaver));
+    sp_event_set(&gate);
+    sp_event_wait(&leaving, SP_FOREVER);
+    return 9;
+}
+
+/* ---- pthread_exit() in main ---- */
+
+/* The last thread of the process. */
+static void *raw_thread(void *arg)
+{
+    while (__atomic_load_n(&worked, __ATOMIC_RELAXED) < 2)
+        sched_yield();
+    usleep(20000);
+    put("raw ");
+    return arg;
+}
+
+static int main_ends_by_pthread_exit(void)
+{
+    start_everything();
+    sp_thread_release(sp_start_with(SP_THREAD(.daemon = true), for_ever));
+    pthread_exit(NULL);
+}
+
+static int main_ends_before_a_raw_thread(void)
+{
+    pthread_t raw;
+    pool = sp_thread_pool(.max_workers = 2);
+    if (sp_post(pool, work_for_a_while) != SP_OK || pthread_create(&raw, NULL, raw_thread, NULL) != 0)
+        return 9;
+    sp_timer_release(sp_timer_start(0.001, work_for_a_while));
+    pthread_exit(NULL);
+}
+
 static const struct exit_case {
     const char *name;
     int (*run)(void);
@@ -192,6 +344,16 @@ static const struct exit_case {
     { "thread", exit_in_a_thread, 6, "leaving thread ", "" },
     { "unseen", unseen_errors_are_said, 0, "", "nobody looks at me" },
     { "join", join_all_in_main, 0, "thread all ", "" },
+#ifdef __GLIBC__ /* elsewhere handlers of atexit() run in their order alone */
+    { "handlers", handlers_find_no_thread_at_work, 0, "work work work torn down ", "" },
+    { "handlers, thread", handlers_after_exit_in_a_thread, 4, "work work work torn down ", "" },
+#endif
+    { "start in a handler", what_a_handler_starts_is_waited_for, 0, "handler work ", "" },
+    { "wait for main", whoever_waits_for_main_is_told, 0, "main has ended ", "" },
+    { "wait for a thread", whoever_waits_for_the_thread_that_exits_is_told, 4, "told ", "" },
+    { "wait for a task", whoever_waits_for_the_task_that_exits_is_told, 4, "told ", "" },
+    { "pthread_exit", main_ends_by_pthread_exit, 0, "work work work torn down ", "" },
+    { "pthread_exit, raw", main_ends_before_a_raw_thread, 0, "work work raw ", "" },
 #ifndef __SANITIZE_THREAD__ /* which does not know threads that a forked child starts */
     { "fork", a_forked_child_waits_for_nobody, 0, NULL, "" },
 #endif
@@ -255,6 +417,9 @@ static void run_case(void **state)
 int main(int argc, char **argv)
 {
     struct CMUnitTest tests[CASES];
+#ifndef __GLIBC__
+    (void)handlers_find_no_thread_at_work, (void)handlers_after_exit_in_a_thread;
+#endif
 #ifdef __SANITIZE_THREAD__
     (void)a_forked_child_waits_for_nobody;
     if (argc == 1)
