@@ -80,8 +80,10 @@ typedef struct sp_executor_statistics {
    Order: tasks that one thread submits from outside begin in the order of the submits, but for those that tasks of the pool
    wait for: these may begin before.  What a task submits to its own pool is run in that order, up to 256 that are queued, by
    the worker that runs the task, or by others who have nothing else to do.
-   Fork: the child's copy is closed.  Source: CPython 3.13 ThreadPoolExecutor; R. D. Blumofe and C. E. Leiserson, "Scheduling
-   Multithreaded Computations by Work Stealing" (1999). */
+   Fork: the child's copy is closed.  A task that forks goes on in the child; when it returns there its worker runs no other,
+   and the process exits with 0 as by a return from main.
+   Source: CPython 3.13 ThreadPoolExecutor; R. D. Blumofe and C. E. Leiserson, "Scheduling Multithreaded Computations by Work
+   Stealing" (1999). */
 SP_API sp_executor *sp_thread_pool_new(const sp_thread_pool_options *options);
 
 /* Make an executor without threads, for tests of what uses executors.  In C: sp_inline_pool(.seed = 7).

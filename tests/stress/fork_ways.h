@@ -4,7 +4,7 @@
 #ifndef SP_TESTS_STRESS_FORK_WAYS_H
 #define SP_TESTS_STRESS_FORK_WAYS_H
 
-#include "forked.h"
+#include "fork_others.h"
 
 #include <string.h>
 
@@ -12,7 +12,6 @@
 
 /* Fork, here.  The child does what it shall, and then leaves, or returns into whatever has called this. */
 static void fork_here(void);
-static bool is_child;      /* in the child, and what that forks */
 static pid_t first_parent; /* the process of the test */
 static int twice[2];       /* a pipe: a task of the parent's pools that runs in a child writes a byte */
 
