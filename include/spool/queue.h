@@ -102,7 +102,12 @@ SP_API bool sp_queue_full(const sp_queue *queue);
 /* Its bound, 0 for none. */
 SP_API size_t sp_queue_maxsize(const sp_queue *queue);
 
-/* One more reference; one less.  The last one drops what is left. */
+/* One more reference; one less.  The last one drops what is left; items may own queues, in chains of any length.
+
+   A call needs the handle by which it was made until it returns, but for one case: it has done what another thread waits for.
+   Whoever got the item that was put, or had room for one because an item was got, was told that all is done by
+   sp_queue_join() or that the queue is shut down, may release the last handle while the call of the other thread is still on
+   its way back.  So the receiver of the last item may free the queue.  sp_queue_size() and its like tell nothing of that. */
 SP_API sp_queue *sp_queue_retain(sp_queue *queue);
 SP_API void sp_queue_release(sp_queue *queue);
 

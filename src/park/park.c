@@ -319,6 +319,21 @@ size_t sp__unpark(const struct sp__wake *wake)
     return count;
 }
 
+void sp__unpark_into(const struct sp__wake *wake, struct sp__list *woken)
+{
+    bool more;
+    struct bucket *bucket = lock_bucket(wake->address);
+    size_t count = unlink_matching(bucket, wake, woken, &more);
+    if (wake->commit != NULL)
+        wake->commit(wake->context, count, more);
+    unlock_bucket(bucket);
+}
+
+void sp__wake_unlinked(struct sp__list *woken)
+{
+    wake_all(woken);
+}
+
 void sp__wake_deferred(void)
 {
     sp__wake_deferred_of(sp__self());

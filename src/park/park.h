@@ -86,6 +86,10 @@ struct sp__wake {
 
 /* Wake.  Returns how many were woken.  Without `commit`, `address` is only a number. */
 size_t sp__unpark(const struct sp__wake *wake);
+/* The first half of it: unlink, and commit; the caller wakes soon with the second.  For those who may not touch the object
+   after a store that comes between the two.  `woken` is a list, to which the sleepers are added.  Without `defer`. */
+void sp__unpark_into(const struct sp__wake *wake, struct sp__list *woken);
+void sp__wake_unlinked(struct sp__list *woken);
 /* Wake those that the calling runner has unlinked and left asleep. */
 void sp__wake_deferred(void);
 /* The same for a runner that ends; the calling thread is on its stack. */

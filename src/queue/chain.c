@@ -119,14 +119,14 @@ static void trim(struct sp__chain *chain)
 /* The last slot of a block was claimed by the caller: let putters go on in the next block. */
 static void enter_block(struct sp__chain *chain, struct sp__block *block, struct sp__block *next)
 {
-    /* release: publishes the block; pairs with the acquires in sp__chain_put */
+    /* release: publishes the block; pairs with the acquires in sp__chain_claim_put */
     sp__store_release(&chain->tail.block, next);
     sp__add_release(&chain->tail.position, 1);
     /* release: pairs with the acquires in leave_block and unlink_oldest */
     sp__store_release(&block->next, next);
 }
 
-enum sp__tried sp__chain_put(struct sp__chain *chain, const void *item)
+enum sp__tried sp__chain_claim_put(struct sp__chain *chain, struct sp__chain_place *ret_place)
 {
     struct sp__block *spare = NULL;
     enum sp__tried tried = SP__TRY_BUSY;
@@ -156,9 +156,7 @@ enum sp__tried sp__chain_put(struct sp__chain *chain, const void *item)
             enter_block(chain, block, spare);
             spare = NULL;
         }
-        sp__copy(item_of(chain, block, offset), item, chain->item_size);
-        /* release: publishes the item; pairs with the acquire in finish_get.  LAST TOUCH of the block. */
-        sp__store_release(state_of(chain, block, offset), FULL);
+        *ret_place = (struct sp__chain_place){ block, offset };
         tried = SP__TRY_DONE;
         break;
     }
@@ -166,11 +164,18 @@ enum sp__tried sp__chain_put(struct sp__chain *chain, const void *item)
     return tried;
 }
 
+void sp__chain_finish_put(const struct sp__chain *chain, const struct sp__chain_place *place, const void *item)
+{
+    sp__copy(item_of(chain, place->block, place->offset), item, chain->item_size);
+    /* release: publishes the item; pairs with the acquire in finish_get.  LAST TOUCH of the block, and of the chain. */
+    sp__store_release(state_of(chain, place->block, place->offset), FULL);
+}
+
 /* ---- get ---- */
 
 bool sp__chain_is_empty(const struct sp__chain *chain)
 {
-    /* seq_cst: after a getter that is about to sleep was counted; pairs with the CAS in sp__chain_put */
+    /* seq_cst: after a getter that is about to sleep was counted; pairs with the CAS in sp__chain_claim_put */
     uint64_t tail = sp__load_seq_cst(&chain->tail.position);
     return sp__chain_count(tail) <= sp__chain_count(sp__load_seq_cst(&chain->head.position));
 }
@@ -204,7 +209,7 @@ static void leave_block(struct sp__chain *chain, struct sp__block *block)
 static void finish_get(struct sp__chain *chain, struct sp__block *block, uint64_t offset, const struct sp__taker *taker)
 {
     uint32_t *state = state_of(chain, block, offset);
-    /* acquire: pairs with the release in sp__chain_put; the item may be read */
+    /* acquire: pairs with the release in sp__chain_finish_put; the item may be read */
     for (unsigned i = 0; sp__load_acquire(state) != FULL;)
         sp__pass_moment(&i); /* its putter is between claim and copy */
     sp__take_item(taker, item_of(chain, block, offset));
@@ -215,7 +220,7 @@ static void finish_get(struct sp__chain *chain, struct sp__block *block, uint64_
 enum sp__tried sp__chain_get(struct sp__chain *chain, const struct sp__taker *taker)
 {
     for (unsigned tries = 0;; tries++) {
-        /* acquire: pairs with the releases in leave_block, as in sp__chain_put */
+        /* acquire: pairs with the releases in leave_block, as in sp__chain_claim_put */
         uint64_t position = sp__load_acquire(&chain->head.position);
         struct sp__block *block = sp__load_acquire(&chain->head.block);
         uint64_t offset = position % SP__BLOCK_LAP;

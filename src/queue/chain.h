@@ -40,7 +40,14 @@ struct sp__chain {
 bool sp__chain_init(struct sp__chain *chain, size_t item_size);
 /* pre: nobody uses it. */
 void sp__chain_free(struct sp__chain *chain);
-enum sp__tried sp__chain_put(struct sp__chain *chain, const void *item);
+/* Where an item is about to lie. */
+struct sp__chain_place {
+    struct sp__block *block;
+    uint64_t offset;
+};
+/* A put is a claim and a finish; between the two nobody can get the item, after it whoever does may free the chain. */
+enum sp__tried sp__chain_claim_put(struct sp__chain *chain, struct sp__chain_place *ret_place);
+void sp__chain_finish_put(const struct sp__chain *chain, const struct sp__chain_place *place, const void *item);
 enum sp__tried sp__chain_get(struct sp__chain *chain, const struct sp__taker *taker);
 bool sp__chain_is_empty(const struct sp__chain *chain);
 

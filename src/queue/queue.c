@@ -36,7 +36,6 @@ sp_queue *sp_queue_new(size_t item_size, const sp_queue_options *options)
         queue->drop = options->drop;
         queue->putters.kind = SP__QUEUE_PUT;
         queue->getters.kind = SP__QUEUE_GET;
-        queue->joiners.kind = SP__QUEUE_JOIN;
     }
     if (queue == NULL || !sp__store_init(queue, options)) {
         sp__os_free(queue);
@@ -68,6 +67,7 @@ static sp_status check(const sp_queue *queue, size_t item_size, double timeout)
 
 /* One operation that may wait: what it needs between two tries. */
 struct operation {
+    struct sp__last_look last;
     sp_queue *queue;
     struct sp__sleepers *sleepers; /* whom it sleeps among */
     bool (*must_wait)(const sp_queue *queue);
@@ -134,19 +134,33 @@ static bool wait_between(struct operation *operation, enum sp__tried tried)
 }
 
 /* After an operation that slept: others who sleep for the same were not woken on our account. */
-static void pass_on(const struct operation *operation)
+static void pass_on(struct operation *operation)
 {
     learn(operation);
+    if (operation->slept && !operation->must_wait(operation->queue))
+        sp__sleepers_unlink(operation->sleepers, &operation->last);
+}
+
+static void pass_on_before_last_store(struct sp__last_look *last)
+{
+    pass_on(sp__container_of(last, struct operation, last));
+}
+
+/* `status`: how the operation went.  If it is done, it has touched the queue for the last time. */
+static sp_status end(struct operation *operation, sp_status status)
+{
+    if (status != SP_OK)
+        pass_on(operation); /* out of time, or closed */
     if (!operation->slept)
         sp__spin_paid(&operation->spin);
-    else if (!operation->must_wait(operation->queue))
-        sp__sleepers_wake(operation->sleepers);
+    sp__wake_looked_at(&operation->last);
+    return status;
 }
 
 static sp_status put(struct operation *operation, const void *item)
 {
     for (;;) {
-        enum sp__tried tried = sp__store_put(operation->queue, item);
+        enum sp__tried tried = sp__store_put(operation->queue, item, &operation->last);
         if (tried == SP__TRY_DONE)
             return SP_OK;
         if (tried == SP__TRY_CLOSED)
@@ -161,7 +175,7 @@ static sp_status put(struct operation *operation, const void *item)
 static sp_status get(struct operation *operation, void *ret_item)
 {
     for (;;) {
-        enum sp__tried tried = sp__store_get(operation->queue, ret_item);
+        enum sp__tried tried = sp__store_get(operation->queue, ret_item, &operation->last);
         if (tried == SP__TRY_DONE)
             return SP_OK;
         if (tried == SP__TRY_CLOSED)
@@ -173,7 +187,8 @@ static sp_status get(struct operation *operation, void *ret_item)
 
 static struct operation putting(sp_queue *queue, double timeout)
 {
-    return (struct operation){ .queue = queue,
+    return (struct operation){ .last.others = &queue->getters,
+                               .queue = queue,
                                .sleepers = &queue->putters,
                                .must_wait = sp__store_is_full_and_open,
                                .patience = &queue->put_patience,
@@ -182,7 +197,8 @@ static struct operation putting(sp_queue *queue, double timeout)
 
 static struct operation getting(sp_queue *queue, double timeout)
 {
-    return (struct operation){ .queue = queue,
+    return (struct operation){ .last.others = queue->maxsize != 0 ? &queue->putters : NULL,
+                               .queue = queue,
                                .sleepers = &queue->getters,
                                .must_wait = sp__store_is_empty_and_open,
                                .patience = &queue->get_patience,
@@ -193,17 +209,15 @@ static struct operation getting(sp_queue *queue, double timeout)
 __attribute__((noinline)) static sp_status put_slowly(sp_queue *queue, const void *item, double timeout)
 {
     struct operation operation = putting(queue, timeout);
-    sp_status status = put(&operation, item);
-    pass_on(&operation);
-    return status;
+    operation.last.look = pass_on_before_last_store;
+    return end(&operation, put(&operation, item));
 }
 
 __attribute__((noinline)) static sp_status get_slowly(sp_queue *queue, void *ret_item, double timeout)
 {
     struct operation operation = getting(queue, timeout);
-    sp_status status = get(&operation, ret_item);
-    pass_on(&operation);
-    return status;
+    operation.last.look = pass_on_before_last_store;
+    return end(&operation, get(&operation, ret_item));
 }
 
 sp_status sp_queue_put(sp_queue *queue, const void *item, size_t item_size, double timeout)
@@ -211,11 +225,11 @@ sp_status sp_queue_put(sp_queue *queue, const void *item, size_t item_size, doub
     sp_status status = check(queue, item_size, timeout);
     if (status != SP_OK)
         return status;
-    if (sp__store_put(queue, item) != SP__TRY_DONE)
-        status = put_slowly(queue, item, timeout);
-    if (status == SP_OK)
-        sp__sleepers_wake(&queue->getters);
-    return status;
+    struct sp__last_look last = { .others = &queue->getters };
+    if (sp__store_put(queue, item, &last) != SP__TRY_DONE)
+        return put_slowly(queue, item, timeout);
+    sp__wake_looked_at(&last);
+    return SP_OK;
 }
 
 sp_status sp_queue_get(sp_queue *queue, void *ret_item, size_t item_size, double timeout)
@@ -223,11 +237,11 @@ sp_status sp_queue_get(sp_queue *queue, void *ret_item, size_t item_size, double
     sp_status status = check(queue, item_size, timeout);
     if (status != SP_OK)
         return status;
-    if (sp__store_get(queue, ret_item) != SP__TRY_DONE)
-        status = get_slowly(queue, ret_item, timeout);
-    if (status == SP_OK && queue->maxsize != 0)
-        sp__sleepers_wake(&queue->putters);
-    return status;
+    struct sp__last_look last = { .others = queue->maxsize != 0 ? &queue->putters : NULL };
+    if (sp__store_get(queue, ret_item, &last) != SP__TRY_DONE)
+        return get_slowly(queue, ret_item, timeout);
+    sp__wake_looked_at(&last);
+    return SP_OK;
 }
 
 sp_status sp_queue_put_items(sp_queue *queue, const void *items, size_t item_size, size_t n, size_t *ret_done,
@@ -237,12 +251,14 @@ sp_status sp_queue_put_items(sp_queue *queue, const void *items, size_t item_siz
     sp_status status = check(queue, item_size, timeout);
     if (status == SP_OK) {
         struct operation operation = putting(queue, timeout);
+        (void)sp_queue_retain(queue); /* whoever gets the last item may release the handle by which we were called */
         for (; done < n && status == SP_OK; done += status == SP_OK) {
             status = put(&operation, (const char *)items + done * item_size);
-            if (status == SP_OK)
-                sp__sleepers_wake(&queue->getters);
+            sp__wake_looked_at(&operation.last);
         }
         pass_on(&operation);
+        (void)end(&operation, SP_OK);
+        sp_queue_release(queue);
     }
     if (ret_done != NULL)
         *ret_done = done;
@@ -256,15 +272,17 @@ sp_status sp_queue_get_items(sp_queue *queue, void *ret_items, size_t item_size,
     sp_status status = check(queue, item_size, timeout);
     if (status == SP_OK && n > 0) {
         struct operation operation = getting(queue, timeout);
+        (void)sp_queue_retain(queue); /* as in sp_queue_put_items */
         status = get(&operation, ret_items);
         operation.timeout = 0; /* what is there now is taken along */
         for (sp_status more = status; more == SP_OK;
              more = done < n ? get(&operation, (char *)ret_items + done * item_size) : SP_EMPTY) {
             done++;
-            if (queue->maxsize != 0)
-                sp__sleepers_wake(&queue->putters);
+            sp__wake_looked_at(&operation.last);
         }
         pass_on(&operation);
+        (void)end(&operation, SP_OK);
+        sp_queue_release(queue);
     }
     if (ret_done != NULL)
         *ret_done = done;
@@ -273,23 +291,42 @@ sp_status sp_queue_get_items(sp_queue *queue, void *ret_items, size_t item_size,
 
 /* ---- tasks ---- */
 
-/* seq_cst: `done` is in one order with the puts, for who waits in join. */
-static bool all_are_done(const sp_queue *queue)
+static uint64_t count_of(uint64_t done)
 {
-    return sp__load_seq_cst(&queue->done) == sp__store_puts(queue); /* seq_cst: as above */
+    return done & ~SP__JOINED;
 }
 
-static bool some_are_not_done(const sp_queue *queue)
+/* seq_cst: `done` is in one order with the puts, and is read first: puts only grows. */
+static bool all_are_done(const sp_queue *queue, uint64_t *ret_done)
 {
-    return !all_are_done(queue);
+    *ret_done = sp__load_seq_cst(&queue->done); /* seq_cst: as above; pairs with count_done */
+    return count_of(*ret_done) == sp__store_puts(queue);
 }
 
-static void count_done(sp_queue *queue, uint64_t n)
+static bool some_are_not_done(void *context)
 {
-    /* seq_cst: a release, pairs with all_are_done; and before the joiners are looked for */
-    sp__add_seq_cst(&queue->done, n);
-    if (all_are_done(queue))
-        sp__sleepers_wake_all(&queue->joiners);
+    uint64_t done;
+    return !all_are_done(context, &done) && (done & SP__JOINED);
+}
+
+/* So many more are done, if no more than were put.  When all are, whoever joins is woken; it may free the queue from that
+   store on.  False: there were fewer. */
+static bool count_done(sp_queue *queue, uint64_t n)
+{
+    uint64_t done = sp__load_relaxed(&queue->done), next; /* relaxed: the CAS decides */
+    do {
+        uint64_t puts = sp__store_puts(queue);
+        if (count_of(done) + n > puts)
+            return false;
+        next = done + n;
+        if (count_of(next) == puts)
+            next = puts;
+        /* seq_cst: a release, pairs with all_are_done */
+    } while (!sp__cas_seq_cst(&queue->done, &done, next)); /* LAST TOUCH */
+    if ((done & SP__JOINED) && !(next & SP__JOINED))
+        sp__unpark(&(struct sp__wake){
+            .address = &queue->done, .kind = SP__QUEUE_JOIN, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
+    return true;
 }
 
 sp_status sp_queue_task_done(sp_queue *queue)
@@ -298,14 +335,7 @@ sp_status sp_queue_task_done(sp_queue *queue)
         return SP_VALUE_ERROR;
     if (is_inherited(queue))
         return SP_SHUT_DOWN;
-    uint64_t done = sp__load_relaxed(&queue->done); /* relaxed: the CAS decides */
-    do
-        if (done >= sp__store_puts(queue))
-            return SP_VALUE_ERROR;
-    /* seq_cst: as in count_done */
-    while (!sp__cas_seq_cst(&queue->done, &done, done + 1));
-    count_done(queue, 0);
-    return SP_OK;
+    return count_done(queue, 1) ? SP_OK : SP_VALUE_ERROR;
 }
 
 bool sp_queue_join(sp_queue *queue, double timeout)
@@ -315,10 +345,17 @@ bool sp_queue_join(sp_queue *queue, double timeout)
     if (is_inherited(queue))
         return false;
     int64_t deadline = sp__deadline(timeout);
-    while (!all_are_done(queue)) {
+    for (uint64_t done; !all_are_done(queue, &done);) {
         if (sp__deadline_passed(deadline))
             return false;
-        (void)sp__sleepers_sleep(&queue->joiners, queue, some_are_not_done, deadline);
+        /* seq_cst: acquire, as the look above; the mark is looked for by count_done */
+        if ((done & SP__JOINED) || sp__cas_seq_cst(&queue->done, &done, done | SP__JOINED))
+            (void)sp__park(&(struct sp__wait){ .address = &queue->done,
+                                               .kind = SP__QUEUE_JOIN,
+                                               .must_wait = some_are_not_done,
+                                               .context = queue,
+                                               .deadline = deadline,
+                                               .spun = true });
     }
     return true;
 }
@@ -329,11 +366,14 @@ void sp_queue_shutdown(sp_queue *queue, bool immediate)
 {
     if (queue == NULL || is_inherited(queue))
         return;
+    (void)sp_queue_retain(queue); /* whoever is told may release the handle by which we were called */
     sp__store_close(queue);
     sp__sleepers_wake_all(&queue->getters);
     sp__sleepers_wake_all(&queue->putters);
     if (immediate)
-        count_done(queue, sp__store_drop(queue));
+        for (uint64_t dropped = sp__store_drop(queue); !count_done(queue, dropped);)
+            dropped--; /* task_done was said for some of them, too */
+    sp_queue_release(queue);
 }
 
 sp_queue *sp_queue_retain(sp_queue *queue)
@@ -343,16 +383,23 @@ sp_queue *sp_queue_retain(sp_queue *queue)
     return queue;
 }
 
+static void drop_and_free(struct sp__nested_call *last)
+{
+    sp_queue *queue = sp__container_of(last, sp_queue, last);
+    sp__store_close(queue);
+    (void)sp__store_drop(queue);
+    sp__store_free(queue);
+    sp__os_free(queue);
+}
+
 void sp_queue_release(sp_queue *queue)
 {
     if (queue == NULL || !sp__ref_down(&queue->refs))
         return;
     if (is_inherited(queue))
-        return; /* a thread of the parent may have been in the middle of it */
-    sp__store_close(queue);
-    (void)sp__store_drop(queue);
-    sp__store_free(queue);
-    sp__os_free(queue);
+        return;                      /* a thread of the parent may have been in the middle of it */
+    queue->last.run = drop_and_free; /* items may own queues, whose items own queues ... */
+    sp__call_nested(&queue->last);
 }
 
 /* ---- questions ---- */

@@ -9,6 +9,7 @@
 #include <spool/lock.h>
 #include <spool/queue.h>
 
+#include "base/nested.h"
 #include "park/deadline.h"
 #include "park/park.h"
 #include "queue/chain.h"
@@ -37,6 +38,9 @@ struct sp__sleepers {
 
 #include "queue/sleepers_protocol.h"
 
+/* In `done`: somebody may sleep in join.  Stale: one look at a bucket. */
+#define SP__JOINED ((uint64_t)1 << 63)
+
 struct sp_queue {
     uint32_t refs;            /* atomic */
     uint32_t process;         /* set once; sp__process_number when it was made: elsewhere it is closed */
@@ -44,10 +48,11 @@ struct sp_queue {
     size_t item_size;         /* set once */
     size_t maxsize;           /* set once; 0: no bound */
     void (*drop)(void *item); /* set once; or NULL */
-    struct sp__sleepers putters, getters, joiners;
+    struct sp__sleepers putters, getters;
+    struct sp__nested_call last; /* when nobody holds the queue any more: what is left to be dropped */
     /* Pauses before a getter, or a putter, looks again; atomic, a guess that any of them may change. */
     uint32_t get_patience SP__APART, put_patience SP__APART;
-    uint64_t done SP__APART; /* atomic; for so many items task_done was called, or nobody will */
+    uint64_t done SP__APART; /* atomic; for so many items task_done was called, or nobody will; JOINED; parked on */
     union {
         struct sp__ring ring;
         struct sp__chain chain;
@@ -55,22 +60,74 @@ struct sp_queue {
     } store SP__APART;
 };
 
+/* What an operation does with the queue when it is sure of its item or of its room, but nobody else can have got either: from
+   the next store on whoever gets it may free the queue.  It unlinks the sleepers that it will wake, and wakes them after the
+   store. */
+struct sp__last_look {
+    struct sp__sleepers *others;              /* whom the operation may have to wake; NULL: nobody */
+    void (*look)(struct sp__last_look *last); /* more to be done after a wait, or NULL */
+    struct sp__list woken;                    /* made when it is needed */
+    bool wakes;                               /* there is something in `woken` */
+};
+
+/* ---- sleepers.c ---- */
+/* Unlink one of them, unless one is on its way. */
+void sp__sleepers_unlink_slow(struct sp__sleepers *sleepers, struct sp__last_look *last);
+static inline void sp__sleepers_unlink(struct sp__sleepers *sleepers, struct sp__last_look *last)
+{
+    if (sp__sleepers_need_one(sleepers))
+        sp__sleepers_unlink_slow(sleepers, last);
+}
+static inline void sp__look_last(struct sp__last_look *last)
+{
+    if (last->look != NULL)
+        last->look(last);
+    if (last->others != NULL)
+        sp__sleepers_unlink(last->others, last);
+}
+/* After the store. */
+static inline void sp__wake_looked_at(struct sp__last_look *last)
+{
+    if (last->wakes)
+        sp__wake_unlinked(&last->woken);
+    last->wakes = false;
+}
+void sp__sleepers_wake_all(struct sp__sleepers *sleepers);
+/* Sleep while must_wait(queue).  *ret_woken: one of these wake-ups has reached the caller, who owes the next one. */
+enum sp__parked sp__sleepers_sleep(struct sp__sleepers *sleepers, const sp_queue *queue,
+                                   bool (*must_wait)(const sp_queue *), int64_t deadline);
+
 /* ---- store.c: tries, without waiting ---- */
 /* False: no memory. */
 bool sp__store_init(sp_queue *queue, const sp_queue_options *options);
 void sp__store_free(sp_queue *queue);
-enum sp__tried sp__store_put_elsewhere(sp_queue *queue, const void *item);
-enum sp__tried sp__store_get_elsewhere(sp_queue *queue, void *ret_item);
-static inline enum sp__tried sp__store_put(sp_queue *queue, const void *item)
+/* A try that is done has called sp__look_last(), and not touched the queue after the store that came then; the caller wakes. */
+enum sp__tried sp__store_put_elsewhere(sp_queue *queue, const void *item, struct sp__last_look *last);
+enum sp__tried sp__store_get_elsewhere(sp_queue *queue, void *ret_item, struct sp__last_look *last);
+static inline enum sp__tried sp__store_put(sp_queue *queue, const void *item, struct sp__last_look *last)
 {
-    return queue->kind == SP__RING_STORE ? sp__ring_put(&queue->store.ring, item)
-                                         : sp__store_put_elsewhere(queue, item);
+    uint64_t position;
+    if (queue->kind != SP__RING_STORE)
+        return sp__store_put_elsewhere(queue, item, last);
+    enum sp__tried tried = sp__ring_claim_put(&queue->store.ring, &position);
+    if (tried != SP__TRY_DONE)
+        return tried;
+    sp__look_last(last);
+    sp__ring_finish_put(&queue->store.ring, position, item);
+    return SP__TRY_DONE;
 }
-static inline enum sp__tried sp__store_get(sp_queue *queue, void *ret_item)
+static inline enum sp__tried sp__store_get(sp_queue *queue, void *ret_item, struct sp__last_look *last)
 {
     struct sp__taker taker = { ret_item, NULL, queue->item_size };
-    return queue->kind == SP__RING_STORE ? sp__ring_get(&queue->store.ring, &taker)
-                                         : sp__store_get_elsewhere(queue, ret_item);
+    uint64_t position;
+    if (queue->kind != SP__RING_STORE)
+        return sp__store_get_elsewhere(queue, ret_item, last);
+    enum sp__tried tried = sp__ring_claim_get(&queue->store.ring, &position);
+    if (tried != SP__TRY_DONE)
+        return tried;
+    sp__look_last(last);
+    sp__ring_finish_get(&queue->store.ring, position, &taker);
+    return SP__TRY_DONE;
 }
 /* Give what is left to queue->drop.  Returns how many there were.  pre: it is closed. */
 uint64_t sp__store_drop(sp_queue *queue);
@@ -84,18 +141,5 @@ size_t sp__store_size(const sp_queue *queue);
    would end the wait is still to come. */
 bool sp__store_is_empty_and_open(const sp_queue *queue);
 bool sp__store_is_full_and_open(const sp_queue *queue);
-
-/* ---- sleepers.c ---- */
-/* Wake one of them, unless one is on its way. */
-void sp__sleepers_wake_slow(struct sp__sleepers *sleepers);
-static inline void sp__sleepers_wake(struct sp__sleepers *sleepers)
-{
-    if (sp__sleepers_need_one(sleepers))
-        sp__sleepers_wake_slow(sleepers);
-}
-void sp__sleepers_wake_all(struct sp__sleepers *sleepers);
-/* Sleep while must_wait(queue).  *ret_woken: one of these wake-ups has reached the caller, who owes the next one. */
-enum sp__parked sp__sleepers_sleep(struct sp__sleepers *sleepers, const sp_queue *queue,
-                                   bool (*must_wait)(const sp_queue *), int64_t deadline);
 
 #endif

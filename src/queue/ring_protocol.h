@@ -48,25 +48,25 @@ static inline uint64_t sp__ring_next(const struct sp__ring *ring, uint64_t posit
 /* Full at the moment at which `tail` was read: head never falls back, and tail - head never exceeds the capacity. */
 static inline bool sp__ring_was_full(struct sp__ring *ring, uint64_t tail)
 {
-    /* seq_cst: after a putter that is about to sleep was counted; pairs with the CAS in sp__ring_get */
+    /* seq_cst: after a putter that is about to sleep was counted; pairs with the CAS in sp__ring_claim_get */
     return sp__load_seq_cst(&ring->head) + ring->one_lap == tail;
 }
 
-static inline enum sp__tried sp__ring_put(struct sp__ring *ring, const void *item)
+/* A put or a get is a claim and a finish.  Between the two nobody else can have the slot; after the finish whoever has got the
+   item, or the room, may free the ring. */
+static inline enum sp__tried sp__ring_claim_put(struct sp__ring *ring, uint64_t *ret_position)
 {
     for (unsigned tries = 0;; tries++) {
         uint64_t tail = sp__load_relaxed(&ring->tail); /* relaxed: the CAS decides */
         if (tail & SP__RING_CLOSED)
             return SP__TRY_CLOSED;
         uint64_t index = sp__ring_index(ring, tail), lap = sp__ring_lap(ring, tail);
-        /* acquire: pairs with the release in sp__ring_get; the last item is out of the slot */
+        /* acquire: pairs with the release in sp__ring_finish_get; the last item is out of the slot */
         uint64_t stamp = sp__load_acquire(SP__RING_STAMP(ring, index));
         if (stamp == lap) {
             /* seq_cst: before the putter looks for sleeping getters; pairs with the load in sp__ring_was_empty */
             if (sp__cas_seq_cst(&ring->tail, &tail, sp__ring_next(ring, tail))) {
-                SP__RING_WRITE(ring, index, item);
-                /* release: publishes the item; pairs with the acquire in sp__ring_get */
-                sp__store_release(SP__RING_STAMP(ring, index), lap + 1);
+                *ret_position = tail;
                 return SP__TRY_DONE;
             }
         } else if (stamp + ring->one_lap == lap + 1) { /* the item of the lap before is there, or on its way out */
@@ -76,28 +76,43 @@ static inline enum sp__tried sp__ring_put(struct sp__ring *ring, const void *ite
     }
 }
 
+static inline void sp__ring_finish_put(struct sp__ring *ring, uint64_t position, const void *item)
+{
+    uint64_t index = sp__ring_index(ring, position);
+    SP__RING_WRITE(ring, index, item);
+    /* release: publishes the item; pairs with the acquire in sp__ring_claim_get.  LAST TOUCH of the ring. */
+    sp__store_release(SP__RING_STAMP(ring, index), sp__ring_lap(ring, position) + 1);
+}
+
+static inline enum sp__tried sp__ring_put(struct sp__ring *ring, const void *item)
+{
+    uint64_t position;
+    enum sp__tried tried = sp__ring_claim_put(ring, &position);
+    if (tried == SP__TRY_DONE)
+        sp__ring_finish_put(ring, position, item);
+    return tried;
+}
+
 /* Empty when `head` was the position of the next get. */
 static inline bool sp__ring_was_empty(struct sp__ring *ring, uint64_t head, bool *ret_closed)
 {
-    /* seq_cst: after a getter that is about to sleep was counted; pairs with the CAS in sp__ring_put */
+    /* seq_cst: after a getter that is about to sleep was counted; pairs with the CAS in sp__ring_claim_put */
     uint64_t tail = sp__load_seq_cst(&ring->tail);
     *ret_closed = (tail & SP__RING_CLOSED) != 0;
     return (tail & ~SP__RING_CLOSED) == head;
 }
 
-static inline enum sp__tried sp__ring_get(struct sp__ring *ring, void *item)
+static inline enum sp__tried sp__ring_claim_get(struct sp__ring *ring, uint64_t *ret_position)
 {
     for (unsigned tries = 0;; tries++) {
         uint64_t head = sp__load_relaxed(&ring->head); /* relaxed: the CAS decides */
         uint64_t index = sp__ring_index(ring, head), lap = sp__ring_lap(ring, head);
-        /* acquire: pairs with the release in sp__ring_put; the item may be read */
+        /* acquire: pairs with the release in sp__ring_finish_put; the item may be read */
         uint64_t stamp = sp__load_acquire(SP__RING_STAMP(ring, index));
         if (stamp == lap + 1) {
             /* seq_cst: before the getter looks for sleeping putters; pairs with the load in sp__ring_was_full */
             if (sp__cas_seq_cst(&ring->head, &head, sp__ring_next(ring, head))) {
-                SP__RING_READ(ring, index, item);
-                /* release: the slot is free; pairs with the acquire in sp__ring_put */
-                sp__store_release(SP__RING_STAMP(ring, index), lap + ring->one_lap);
+                *ret_position = head;
                 return SP__TRY_DONE;
             }
         } else if (stamp == lap) { /* nobody has put it yet, or somebody is about to have */
@@ -108,6 +123,23 @@ static inline enum sp__tried sp__ring_get(struct sp__ring *ring, void *item)
         }
         SP__RING_BACK_OFF(tries);
     }
+}
+
+static inline void sp__ring_finish_get(struct sp__ring *ring, uint64_t position, void *item)
+{
+    uint64_t index = sp__ring_index(ring, position), next_lap = sp__ring_lap(ring, position) + ring->one_lap;
+    SP__RING_READ(ring, index, item);
+    /* release: the slot is free; pairs with the acquire in sp__ring_claim_put.  LAST TOUCH of the ring. */
+    sp__store_release(SP__RING_STAMP(ring, index), next_lap);
+}
+
+static inline enum sp__tried sp__ring_get(struct sp__ring *ring, void *item)
+{
+    uint64_t position;
+    enum sp__tried tried = sp__ring_claim_get(ring, &position);
+    if (tried == SP__TRY_DONE)
+        sp__ring_finish_get(ring, position, item);
+    return tried;
 }
 
 /* How many positions lie before this one: so many items were put, or taken. */

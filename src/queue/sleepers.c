@@ -56,24 +56,32 @@ static void count_woken(void *context, size_t woken, bool more)
     sp__sleepers_count_woken(waking->sleepers, woken, waking->all);
 }
 
-static void wake(struct sp__sleepers *sleepers, bool all)
+static void unlink_some(struct sp__sleepers *sleepers, bool all, struct sp__list *woken)
 {
     struct waking waking = { sleepers, all };
-    sp__unpark(&(struct sp__wake){ .address = sleepers,
-                                   .kind = sleepers->kind,
-                                   .token = SP__PARK_RECHECK,
-                                   .decide = how_many,
-                                   .commit = count_woken,
-                                   .context = &waking });
+    sp__unpark_into(&(struct sp__wake){ .address = sleepers,
+                                        .kind = sleepers->kind,
+                                        .token = SP__PARK_RECHECK,
+                                        .decide = how_many,
+                                        .commit = count_woken,
+                                        .context = &waking },
+                    woken);
 }
 
-void sp__sleepers_wake_slow(struct sp__sleepers *sleepers)
+void sp__sleepers_unlink_slow(struct sp__sleepers *sleepers, struct sp__last_look *last)
 {
-    wake(sleepers, false);
+    if (!last->wakes)
+        sp__list_init(&last->woken);
+    last->wakes = true;
+    unlink_some(sleepers, false, &last->woken);
 }
 
 void sp__sleepers_wake_all(struct sp__sleepers *sleepers)
 {
-    if (sp__sleepers_are_there(sleepers))
-        wake(sleepers, true);
+    struct sp__list woken;
+    if (!sp__sleepers_are_there(sleepers))
+        return;
+    sp__list_init(&woken);
+    unlink_some(sleepers, true, &woken);
+    sp__wake_unlinked(&woken);
 }

@@ -38,7 +38,7 @@ void sp__store_free(sp_queue *queue)
 
 /* ---- under the lock of a pile ---- */
 
-static enum sp__tried pile_put(sp_queue *queue, const void *item)
+static enum sp__tried pile_put(sp_queue *queue, const void *item, struct sp__last_look *last)
 {
     struct sp__locked_pile *store = &queue->store.pile;
     enum sp__tried tried = SP__TRY_DONE;
@@ -52,12 +52,13 @@ static enum sp__tried pile_put(sp_queue *queue, const void *item)
     if (tried == SP__TRY_DONE) {
         sp__pile_push(&store->pile, item);
         sp__add_seq_cst(&store->puts, 1); /* seq_cst: before the putter looks for sleeping getters */
+        sp__look_last(last);
     }
-    sp_lock_release(&store->lock);
+    sp_lock_release(&store->lock); /* LAST TOUCH, if it is done */
     return tried;
 }
 
-static enum sp__tried pile_get(sp_queue *queue, void *ret_item)
+static enum sp__tried pile_get(sp_queue *queue, void *ret_item, struct sp__last_look *last)
 {
     struct sp__locked_pile *store = &queue->store.pile;
     enum sp__tried tried = SP__TRY_DONE;
@@ -67,8 +68,9 @@ static enum sp__tried pile_get(sp_queue *queue, void *ret_item)
     } else {
         sp__pile_pop(&store->pile, ret_item);
         sp__add_seq_cst(&store->gets, 1); /* seq_cst: before the getter looks for sleeping putters */
+        sp__look_last(last);
     }
-    sp_lock_release(&store->lock);
+    sp_lock_release(&store->lock); /* LAST TOUCH, if it is done */
     return tried;
 }
 
@@ -90,15 +92,29 @@ static uint64_t pile_drop(sp_queue *queue)
 
 /* ---- the interface ---- */
 
-enum sp__tried sp__store_put_elsewhere(sp_queue *queue, const void *item)
+enum sp__tried sp__store_put_elsewhere(sp_queue *queue, const void *item, struct sp__last_look *last)
 {
-    return queue->kind == SP__CHAIN_STORE ? sp__chain_put(&queue->store.chain, item) : pile_put(queue, item);
+    struct sp__chain_place place;
+    if (queue->kind != SP__CHAIN_STORE)
+        return pile_put(queue, item, last);
+    enum sp__tried tried = sp__chain_claim_put(&queue->store.chain, &place);
+    if (tried != SP__TRY_DONE)
+        return tried;
+    sp__look_last(last);
+    sp__chain_finish_put(&queue->store.chain, &place, item);
+    return SP__TRY_DONE;
 }
 
-enum sp__tried sp__store_get_elsewhere(sp_queue *queue, void *ret_item)
+enum sp__tried sp__store_get_elsewhere(sp_queue *queue, void *ret_item, struct sp__last_look *last)
 {
     struct sp__taker taker = { ret_item, NULL, queue->item_size };
-    return queue->kind == SP__CHAIN_STORE ? sp__chain_get(&queue->store.chain, &taker) : pile_get(queue, ret_item);
+    if (queue->kind != SP__CHAIN_STORE)
+        return pile_get(queue, ret_item, last);
+    enum sp__tried tried = sp__chain_get(&queue->store.chain,
+                                         &taker); /* nobody waits for room here, nor frees the queue for it */
+    if (tried == SP__TRY_DONE)
+        sp__look_last(last);
+    return tried;
 }
 
 uint64_t sp__store_drop(sp_queue *queue)

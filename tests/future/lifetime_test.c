@@ -218,7 +218,7 @@ static void whoever_sees_the_end_may_release_it_at_once(void **state)
     (void)state;
     sp__store_seq_cst(&handed.ends, false);
     pthread_t other = test_thread(see_and_release, NULL);
-    long rounds = test_count(8000);
+    long rounds = test_count(3000);
     for (long round = 0; round < rounds; round++) {
         sp_future *future = fresh(five);
         sp__store_relaxed(&handed.way, (uint32_t)(round % WAYS_TO_SEE));
