@@ -62,8 +62,9 @@ static void free_name(struct sp__thread_name *node)
         sp__os_free(node);
 }
 
-static void destroy(sp_thread *thread)
+static void drop_and_free(struct sp__nested_call *last)
 {
+    sp_thread *thread = sp__container_of(last, sp_thread, last);
     if (thread->task->drop_arg != NULL)
         thread->task->drop_arg(thread->arg);
     if (thread->task->drop_result != NULL)
@@ -78,8 +79,10 @@ static void destroy(sp_thread *thread)
 
 void sp__thread_ref_down(sp_thread *thread)
 {
-    if (sp__ref_down(&thread->refs))
-        destroy(thread);
+    if (!sp__ref_down(&thread->refs))
+        return;
+    thread->last.run = drop_and_free; /* an argument may own a thread, whose argument owns a thread ... */
+    sp__call_nested(&thread->last);
 }
 
 void sp__thread_add_handle(sp_thread *thread)

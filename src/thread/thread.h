@@ -9,6 +9,7 @@
 #include <spool/thread.h>
 
 #include "base/list.h"
+#include "base/nested.h"
 #include "os/os.h"
 #include "park/runner.h"
 #include "task/task.h"
@@ -23,9 +24,10 @@ struct sp__thread_name {
 };
 
 struct sp_thread {
-    uint32_t refs;       /* atomic; see README.md, invariant 1 */
-    uint32_t handles;    /* guarded by the registry lock */
-    uint32_t state;      /* atomic; enum sp__thread_state; parked on by joiners */
+    uint32_t refs;               /* atomic; see README.md, invariant 1 */
+    struct sp__nested_call last; /* when nobody holds it any more: what is left to be dropped */
+    uint32_t handles;            /* guarded by the registry lock */
+    uint32_t state;              /* atomic; enum sp__thread_state; parked on by joiners */
     uint32_t collector;  /* atomic; 1: a joiner is collecting the OS thread, or tries to; parked on with `state` */
     bool daemon, worker; /* set once before the start; a worker belongs to a pool, which waits for it */
     bool internal;       /* set once: it is nobody's business, and not enumerated */

@@ -249,6 +249,35 @@ static void callbacks_that_submit_to_a_closed_pool(void)
     sp_executor_release(executor);
 }
 
+typedef sp_thread *thread_handle;
+
+static void drop_thread(void *arg)
+{
+    dropped++;
+    sp_thread_release(*(thread_handle *)arg);
+}
+
+static sp_status begin(sp_thread *const *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    return SP_OK;
+}
+SP_TASK_OWNING(begin, thread_handle, sp_none, drop_thread, NULL);
+
+static void threads_whose_arguments_own_the_one_before(void)
+{
+    enum { THREADS = 3000 };
+    sp_thread *last = NULL;
+    dropped = 0;
+    for (int i = 0; i < THREADS; i++) {
+        last = sp_start(begin, last);
+        assert_int_equal(sp_join(last, NULL, SP_FOREVER), SP_OK);
+    }
+    sp_thread_release(last);
+    assert_int_equal(dropped, THREADS);
+}
+
 /* ---- what is promised of it ---- */
 
 static char order[256];
@@ -424,6 +453,7 @@ ON_A_SMALL_STACK(callbacks_added_to_what_is_done)
 ON_A_SMALL_STACK(arguments_that_own_the_one_before)
 ON_A_SMALL_STACK(results_that_own_the_one_before)
 ON_A_SMALL_STACK(drops_and_callbacks_in_turn)
+ON_A_SMALL_STACK(threads_whose_arguments_own_the_one_before)
 ON_A_SMALL_STACK(callbacks_that_submit_to_an_inline_pool)
 ON_A_SMALL_STACK(callbacks_that_submit_to_a_closed_pool)
 
@@ -435,6 +465,7 @@ int main(void)
         cmocka_unit_test(arguments_that_own_the_one_before_on_a_small_stack),
         cmocka_unit_test(results_that_own_the_one_before_on_a_small_stack),
         cmocka_unit_test(drops_and_callbacks_in_turn_on_a_small_stack),
+        cmocka_unit_test(threads_whose_arguments_own_the_one_before_on_a_small_stack),
         cmocka_unit_test(callbacks_that_submit_to_an_inline_pool_on_a_small_stack),
         cmocka_unit_test(callbacks_that_submit_to_a_closed_pool_on_a_small_stack),
         cmocka_unit_test(a_nested_end_is_told_before_its_call_returns),

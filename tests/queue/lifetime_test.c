@@ -97,6 +97,8 @@ static void get(sp_queue *queue, int wanted)
         sp_status status = sp_get(queue, &item, patience);
         assert_true(status == SP_OK || status == SP_EMPTY);
         wanted -= status == SP_OK;
+        if (status == SP_EMPTY)
+            sched_yield(); /* the CPU may be wanted by the putter */
     }
 }
 
@@ -114,14 +116,16 @@ static void get_until_it_is_closed(sp_queue *queue)
 {
     sp_status status;
     int item;
-    while ((status = sp_get(queue, &item, patience)) != SP_SHUT_DOWN)
+    while ((status = sp_get(queue, &item, patience)) != SP_SHUT_DOWN) {
         assert_true(status == SP_OK || status == SP_EMPTY);
+        sched_yield();
+    }
 }
 
 static void join(sp_queue *queue)
 {
     while (!sp_queue_join(queue, patience))
-        continue;
+        sched_yield();
 }
 
 /* There is room again: the getter has taken the one item. */
@@ -129,7 +133,7 @@ static void put_another(sp_queue *queue)
 {
     int item = 8;
     while (sp_put(queue, &item, patience) != SP_OK)
-        continue;
+        sched_yield();
 }
 
 /* ---- both ---- */
