@@ -91,10 +91,11 @@ static void let_two_sleep(sp_thread *one)
         sched_yield(); /* usually both sleep then */
 }
 
+/* With a limit: main is not to look at anything by an edge of its own. */
 static void join_both(void)
 {
-    (void)!sp_join(first, NULL, SP_FOREVER);
-    (void)!sp_join(second, NULL, SP_FOREVER);
+    (void)!sp_join(first, NULL, 1000);
+    (void)!sp_join(second, NULL, 1000);
     sp_thread_release(first);
     sp_thread_release(second);
 }
@@ -134,6 +135,43 @@ static void *take_and_end(void *arg)
     if (sp__load_relaxed(&through) == 2)
         sp_lock_release(&x); /* too late */
     return arg;
+}
+
+/* The same, but the third thread goes on, and wants what the second sleeper has. */
+static void *take_x_and_want_other(void *arg)
+{
+    sp_event_wait(&go, SP_FOREVER);
+    while (!sp_lock_acquire_timeout(&x, SP_NOWAIT))
+        continue;
+    sp_lock_acquire(&other);
+    sp_lock_release(&other);
+    sp_lock_release(&x);
+    return arg;
+}
+
+static void overtake_and_want(bool first_is_timed)
+{
+    for (;;) {
+        sp_event_clear(&go);
+        sp_lock_acquire(&x);
+        pthread_t thread = test_thread(take_x_and_want_other, NULL);
+        let_two_sleep(sp_start_with(SP_THREAD(.name = "first"), wait_before, first_is_timed));
+        sp_event_set(&go);
+        dawdle();
+        sp_lock_release(&x);
+        join_both();
+        test_join(thread);
+    }
+}
+
+static void overtake_and_want_untimed(void)
+{
+    overtake_and_want(false);
+}
+
+static void overtake_and_want_timed(void)
+{
+    overtake_and_want(true);
 }
 
 static void overtake_and_end(bool first_is_timed)
@@ -208,6 +246,33 @@ static void wait_for_set(void)
     (void)!sp_wait(set, SET, SP_ALL_COMPLETED, SP_FOREVER);
 }
 
+/* ---- a future that was queued when its waiter began to sleep ---- */
+
+static sp_status wait_holding_x(sp_future *const *in, sp_none *out)
+{
+    (void)out;
+    sp_lock_acquire(&x);
+    arrive();
+    return sp_result(*in, NULL, SP_FOREVER);
+}
+typedef sp_future *a_future;
+SP_TASK(wait_holding_x, a_future, sp_none);
+
+static void wait_for_queued_future(void)
+{
+    sp_executor *pool = sp_thread_pool(.max_workers = 1);
+    sp_future *before = sp_submit(pool, wait_for_go), *queued = sp_submit(pool, take_x);
+    sp_semaphore_acquire(&arrived);
+    sp_thread_release(sp_start(wait_holding_x, queued));
+    sp_semaphore_acquire(&arrived);
+    for (uint64_t i = test_random(&random_state) % 400; i > 0; i--)
+        sched_yield(); /* usually it sleeps then */
+    sp_event_set(&go);
+    sp_future_release(before);
+    while (!sp_event_wait(&never, 1000))
+        continue;
+}
+
 /* ---- long cycles ---- */
 
 enum { LONG = 1100 };
@@ -278,10 +343,13 @@ static void notifier_ends_timed(void)
 static const struct child_case cases[] = {
     { "overtake", overtake_untimed },
     { "overtake, timed", overtake_timed },
+    { "overtake and want", overtake_and_want_untimed },
+    { "overtake and want, timed", overtake_and_want_timed },
     { "overtake and end", overtake_and_end_untimed },
     { "overtake and end, timed", overtake_and_end_timed },
     { "pass on", pass_on },
     { "set", wait_for_set },
+    { "queued", wait_for_queued_future },
     { "ring", long_ring },
     { "notifier", notifier_ends_untimed },
     { "notifier, timed", notifier_ends_timed },
@@ -307,6 +375,8 @@ static void a_cycle_over_a_lock_that_passed_on_is_reported(void **state)
     (void)state;
     aborts_always("overtake", "a cycle of 2: ", test_count(20));
     aborts_always("overtake, timed", "a cycle of 2: ", test_count(20));
+    aborts_always("overtake and want", "a cycle of 2: ", test_count(20));
+    aborts_always("overtake and want, timed", "a cycle of 2: ", test_count(20));
     aborts_always("pass on", "a cycle of 2: ", test_count(20));
 }
 
@@ -321,6 +391,12 @@ static void a_cycle_through_any_future_of_a_set_is_reported(void **state)
 {
     (void)state;
     aborts_always("set", "a cycle of 2: ", test_count(20));
+}
+
+static void a_cycle_over_a_future_that_was_queued_is_reported(void **state)
+{
+    (void)state;
+    aborts_always("queued", "a cycle of 2: ", test_count(20));
 }
 
 static void a_long_cycle_is_reported_in_short(void **state)
@@ -348,6 +424,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_cycle_over_a_lock_that_passed_on_is_reported),
         cmocka_unit_test(an_owner_that_overtook_and_ended_is_reported),
         cmocka_unit_test(a_cycle_through_any_future_of_a_set_is_reported),
+        cmocka_unit_test(a_cycle_over_a_future_that_was_queued_is_reported),
         cmocka_unit_test(a_long_cycle_is_reported_in_short),
         cmocka_unit_test(a_notifier_that_ends_with_the_lock_is_reported),
     };
