@@ -129,11 +129,21 @@ SP__CONSTRUCTOR static void watch_exit(void)
 
 /* ---- pthread_exit() in the main thread ---- */
 
-/* Are all threads that are left daemons of ours? */
+/* Are all threads that are left daemons of ours?  Those that are just ending are waited for, to be sure: they are gone from
+   one of the two counts before the other. */
 static bool only_daemons_are_left(void)
 {
+    enum { LOOKS = 500 }; /* of a millisecond; then a daemon is held up in its end, and ends with the process */
+    bool settled = false;
+    unsigned ours = 0;
+    for (int i = 0; i < LOOKS && !settled; i++) {
+        sp__registry_collect(true);
+        ours = sp__registry_count_ours(&settled);
+        if (!settled)
+            sp_sleep(0.001);
+    }
     unsigned all = sp__os_thread_count();
-    return all != 0 && all <= sp__registry_count_ours() + 1; /* and the caller */
+    return all != 0 && all <= ours + 1; /* and the caller */
 }
 
 /* Other threads go on, and the last of them ends the process.  But those of ours that have nothing to do would keep it. */

@@ -195,12 +195,19 @@ size_t sp__registry_list(sp_thread **ret_threads, size_t n)
     return count;
 }
 
-unsigned sp__registry_count_ours(void)
+unsigned sp__registry_count_ours(bool *ret_settled)
 {
     unsigned count = 0;
+    *ret_settled = true;
     sp__word_lock_acquire(&lock);
-    for (struct sp__list *at = threads.next; at != &threads; at = at->next)
-        count += !sp__container_of(at, sp_thread, link)->foreign;
+    for (struct sp__list *at = threads.next; at != &threads; at = at->next) {
+        const sp_thread *thread = sp__container_of(at, sp_thread, link);
+        if (thread->foreign)
+            continue;
+        count++;
+        if (sp__load_relaxed(&thread->state) != SP__THREAD_RUNNING) /* relaxed: a snapshot */
+            *ret_settled = false;
+    }
     sp__word_lock_release(&lock);
     return count;
 }

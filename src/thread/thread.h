@@ -117,8 +117,8 @@ size_t sp__registry_list(sp_thread **ret_threads, size_t n);
 bool sp__registry_all_sleep(uint64_t *ret_sleeps);
 /* As sp_join_all, until a deadline. */
 bool sp__join_all(int64_t deadline);
-/* The number of threads that were started here and are not collected. */
-unsigned sp__registry_count_ours(void);
+/* The number of threads that were started here and are not collected.  *ret_settled: none of them is at its end. */
+unsigned sp__registry_count_ours(bool *ret_settled);
 
 /* Something else that process exit waits for: a pool. */
 struct sp__drainable {

@@ -192,6 +192,7 @@ static sp_status keep_time(const void *arg, void *result)
         if (!fire(due))
             return SP_OK;
     heap.has_thread = heap.stops = false;
+    sp_condition_notify_all(&earlier); /* whoever has stopped us waits here */
     sp_lock_release(&lock);
     return SP_OK;
 }
@@ -219,6 +220,10 @@ void sp__timers_stop(void)
     sp_lock_acquire(&lock);
     heap.stops = heap.has_thread;
     sp_condition_notify_all(&earlier);
+    while (heap.stops && heap.size == 0)
+        (void)sp__condition_wait_until(&earlier, &lock, SP__NEVER);
+    heap.stops = false;                /* another timer came in between: its thread stays */
+    sp_condition_notify_all(&earlier); /* it may have told us instead of that thread */
     sp_lock_release(&lock);
 }
 
