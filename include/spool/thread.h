@@ -113,7 +113,10 @@ SP_API size_t sp_thread_enumerate(sp_thread **ret_threads, size_t n);
    nothing is left.
 
    Call it last in main; else exit() does the same, before the handlers of atexit() where it can (docs/contracts.md).  The
-   calling thread and its own pool are skipped.  A forked child waits for what it has started itself.  True: all done.  False: the time was up. */
+   calling thread and its own pool are skipped.  A forked child waits for what it has started itself.
+
+   With a limit nothing is closed before all has come to rest; then the pools are closed.  True: all done.  False: the time was
+   up; everything goes on as before, and pools accept more, unless it was up while workers of resting pools were ending. */
 SP_API bool sp_join_all(double timeout);
 
 /* A task that runs later, once. */

@@ -37,6 +37,12 @@ static bool drain(struct sp__drainable *drainable, int64_t deadline)
     return executor->ops->shutdown(executor, false, true, deadline) == SP_OK;
 }
 
+static bool rest(struct sp__drainable *drainable, int64_t deadline)
+{
+    sp_executor *executor = of_drainable(drainable);
+    return executor->ops->wait_idle(executor, deadline);
+}
+
 void sp__executor_init(sp_executor *executor, const struct sp__executor_ops *ops)
 {
     executor->ops = ops;
@@ -44,6 +50,7 @@ void sp__executor_init(sp_executor *executor, const struct sp__executor_ops *ops
     executor->process = sp__process_number;
     executor->drainable.owner = &executor->owner;
     executor->drainable.retain = retain_for_drain;
+    executor->drainable.rest = rest;
     executor->drainable.drain = drain;
     executor->drainable.release = release_after_drain;
     sp__drainable_add(&executor->drainable);

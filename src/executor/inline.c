@@ -420,6 +420,8 @@ sp_executor *sp_inline_pool_new(const sp_inline_pool_options *options)
     pool->base.owner.claimed = note_claimed;
     pool->base.owner.cancelled = note_end;
     sp__executor_init(&pool->base, &ops);
+    if (sp__future_driver == NULL)
+        get_ready(); /* a constructor of the program comes before ours */
     sp__word_lock_acquire(&pools_lock);
     sp__list_append(&pools, &pool->link);
     sp__add_relaxed(&sp__driven_executors, 1); /* relaxed: see sp__drive */

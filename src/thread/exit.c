@@ -79,6 +79,7 @@ void sp__exit(void)
     begin();
     (void)sp_join_all(SP_FOREVER);
     report_failures();
+    sp__registry_exited();
 }
 
 /* ---- before the handlers of atexit() ---- */

@@ -218,15 +218,19 @@ static bool is_own(const struct sp__drainable *drainable)
     return sp__runner_of_pool(drainable->owner) != NULL;
 }
 
-static struct sp__drainable *first_drainable(void)
+/* The first that this walk has not seen yet; walk 0 sees each as often as it asks. */
+static struct sp__drainable *first_drainable(uint64_t walk)
 {
     struct sp__drainable *found = NULL;
     sp__word_lock_acquire(&lock);
     for (struct sp__list *at = drainables.next; at != &drainables && found == NULL; at = at->next) {
         struct sp__drainable *drainable = sp__container_of(at, struct sp__drainable, link);
-        if (!is_own(drainable) && drainable->retain(drainable))
+        bool is_seen = walk != 0 && drainable->seen_by == walk;
+        if (!is_seen && !is_own(drainable) && drainable->retain(drainable))
             found = drainable;
     }
+    if (found != NULL && walk != 0)
+        found->seen_by = walk;
     sp__word_lock_release(&lock);
     return found;
 }
@@ -257,9 +261,34 @@ bool sp__registry_all_sleep(uint64_t *ret_sleeps)
     return all;
 }
 
+/* Wait for each pool, and for the timers, until it has nothing to do.  False: the deadline passed. */
+static bool await_rest(int64_t deadline)
+{
+    static uint64_t walks; /* atomic, relaxed: numbers need to differ */
+    uint64_t walk = sp__add_relaxed(&walks, 1) + 1;
+    for (struct sp__drainable *drainable; (drainable = first_drainable(walk)) != NULL;) {
+        bool rests = drainable->rest(drainable, deadline);
+        drainable->release(drainable);
+        if (!rests)
+            return false;
+    }
+    return true;
+}
+
+/* Wait until nothing runs, and close nothing: if the time is up all goes on as before. */
+static bool come_to_rest(int64_t deadline)
+{
+    do {
+        if (!join_threads(deadline) || !await_rest(deadline))
+            return false;
+    } while (!await_rest(SP__PASSED)); /* a pool may have given another one something to do */
+    return true;
+}
+
 bool sp_join_all(double timeout)
 {
-    return sp__join_all(sp__deadline(timeout));
+    int64_t deadline = sp__deadline(timeout);
+    return (deadline == SP__NEVER || come_to_rest(deadline)) && sp__join_all(deadline);
 }
 
 bool sp__join_all(int64_t deadline)
@@ -267,7 +296,7 @@ bool sp__join_all(int64_t deadline)
     for (;;) {
         if (!join_threads(deadline))
             return false;
-        struct sp__drainable *drainable = first_drainable();
+        struct sp__drainable *drainable = first_drainable(0);
         if (drainable == NULL)
             break;
         bool drained = drainable->drain(drainable, deadline);
@@ -321,6 +350,13 @@ static void after_fork_in_child(void) SP__UNCHECKED
 const struct sp__fork_handler sp__fork_thread = { .before = before_fork,
                                                   .in_parent = after_fork_in_parent,
                                                   .in_child = after_fork_in_child };
+
+void sp__registry_exited(void)
+{
+    sp__word_lock_acquire(&lock);
+    prepared = false;
+    sp__word_lock_release(&lock);
+}
 
 int sp__registry_prepare(void)
 {

@@ -92,6 +92,8 @@ void sp__registry_lock(void);
 void sp__registry_unlock(void);
 /* Make the process ready for threads: its exit handler.  An errno value. */
 int sp__registry_prepare(void);
+/* The exit handler has run.  What a later one makes is waited for by another, which the next sp__registry_prepare registers. */
+void sp__registry_exited(void);
 /* List a thread that runs, if it is not, or was, listed. */
 void sp__registry_add(sp_thread *thread);
 /* The thread is GONE: give up the registry's reference. */
@@ -125,6 +127,8 @@ struct sp__drainable {
     struct sp__list link;                   /* guarded by the registry lock */
     const void *owner;                      /* an executor, as in sp__runner.pool: never waited for by its own tasks */
     bool (*retain)(struct sp__drainable *); /* under the registry lock; false: its end has begun */
+    uint64_t seen_by;                       /* guarded by the registry lock: the last walk that came by */
+    bool (*rest)(struct sp__drainable *, int64_t deadline);  /* true: it had nothing to do; it is not closed */
     bool (*drain)(struct sp__drainable *, int64_t deadline); /* true: nothing is left, and it has removed itself */
     void (*release)(struct sp__drainable *);
 };

@@ -253,7 +253,9 @@ static void nothing(struct sp__drainable *drainable)
     (void)drainable;
 }
 
-static struct sp__drainable timers = { .owner = &timers, .retain = has_pending, .drain = drain, .release = nothing };
+static struct sp__drainable timers = {
+    .owner = &timers, .retain = has_pending, .rest = drain, .drain = drain, .release = nothing
+};
 
 void sp__timers_after_fork(void)
 {

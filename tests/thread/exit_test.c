@@ -143,6 +143,49 @@ static int join_all_in_main(void)
     return 0;
 }
 
+/* What a limited call has not waited for goes on, and its pool accepts more. */
+static int join_all_in_time_closes_nothing(void)
+{
+    pool = sp_thread_pool(.max_workers = 1);
+    bool posted = sp_post(pool, say_later) == SP_OK;
+    bool too_early = sp_join_all(0.001) || sp_join_all(SP_NOWAIT);
+    bool accepted = sp_post(pool, say_later) == SP_OK;
+    sp_event_set(&leaving);
+    bool all = sp_join_all(50);
+    bool closed = sp_post(pool, say_later) == SP_SHUT_DOWN;
+    put(posted && !too_early && accepted && all && closed ? "all " : "not all ");
+    sp_executor_release(pool);
+    return 0;
+}
+
+static sp_status say_number(const int *in, sp_none *out)
+{
+    (void)out;
+    sp_sleep(0.02); /* it would not be done if nobody waited */
+    put(*in == 1 ? "first " : "second ");
+    return SP_OK;
+}
+SP_TASK(say_number, int, sp_none);
+
+/* An exit handler that runs after ours. */
+static void make_a_pool_late(void)
+{
+    if (sp_post(pool, say_number, 1) != SP_SHUT_DOWN)
+        put("lost ");
+    sp_executor *late = sp_thread_pool(.max_workers = 1);
+    if (sp_post(late, say_number, 2) != SP_OK)
+        put("refused ");
+    sp_executor_release(late);
+}
+
+static int what_exit_handlers_make_is_waited_for(void)
+{
+    if (atexit(make_a_pool_late) != 0)
+        return 9;
+    pool = sp_thread_pool(.max_workers = 1);
+    return sp_post(pool, say_number, 1) == SP_OK ? 0 : 9;
+}
+
 static int a_forked_child_waits_for_nobody(void)
 {
     thread = sp_start_with(SP_THREAD(.daemon = true), for_ever);
@@ -354,6 +397,8 @@ static const struct exit_case {
     { "wait for a task", whoever_waits_for_the_task_that_exits_is_told, 4, "told ", "" },
     { "pthread_exit", main_ends_by_pthread_exit, 0, "work work work torn down ", "" },
     { "pthread_exit, raw", main_ends_before_a_raw_thread, 0, "work work raw ", "" },
+    { "limit", join_all_in_time_closes_nothing, 0, "thread thread all ", "" },
+    { "pool in a handler", what_exit_handlers_make_is_waited_for, 0, "first second ", "" },
 #ifndef __SANITIZE_THREAD__ /* which does not know threads that a forked child starts */
     { "fork", a_forked_child_waits_for_nobody, 0, NULL, "" },
 #endif
