@@ -28,7 +28,8 @@ typedef struct SP_KEYWORDS_ sp_thread_pool_options {
     size_t max_pending;                  /* submits from outside block while so many of them are queued; 0: no bound */
     size_t stack_size;                   /* of workers, as in sp_thread_options; 0: the system's default */
     sp_gil *gil;                         /* must be NULL for now */
-    size_t stack_to_help; /* a waiting task runs another on its stack only with so much left; 0: half of it */
+    size_t stack_to_help;      /* a waiting task runs another on its stack only with so much left; 0: half of it */
+    unsigned max_compensation; /* extra workers for tasks that wait for what others run; 0: 4 * max_workers + 16 */
 } sp_thread_pool_options;
 
 /* Options of sp_inline_pool_new(); in C: sp_inline_pool(.seed = 7). */
@@ -69,8 +70,15 @@ typedef struct sp_executor_statistics {
    Workers start on demand; idle ones are used first, the last to become idle before the others.  No task begins while
    .max_workers others run.  Those that wait for futures of the pool do not count, others run in their place: so there may be
    more threads for a while, and, when such a wait ends, more tasks that run; a pool of one worker whose tasks wait for each
-   other is no lock.  A pool that has nothing to do makes no system call.  All signals but the synchronous ones are blocked in
+   other is no lock.  Tasks that wait for what others run already do count when .max_compensation waits are compensated for; but
+   when all tasks of the pool sleep, in waits for whatever, and others are queued, one more begins, at first after a
+   millisecond, then more and more slowly.  (A wait that the library knows nothing of, for a pipe, say, is no sleep.)  A pool that has nothing to do makes no system call.  All signals but the synchronous ones are blocked in
    workers.
+
+   A worker counts as one that runs when its initializer is over; while that lasts idle workers are used, and others are
+   started, as long as there are fewer than .max_workers.  An initializer, or finalizer, that waits for futures of the pool
+   runs none of them; if all workers that there may be wait so in their initializers, without a limit, for what is queued, the
+   last such wait is refused with SP_DEADLOCK.
 
    If the initializer fails in a worker the pool is broken: what is queued, and every later submit, fails with SP_BROKEN_POOL
    and the initializer's message; what runs goes on.  If the system refuses a thread the pool goes on with those it has; if it

@@ -9,7 +9,7 @@
 
    Waiting inside a task: a task that waits without a limit for queued futures of its own pool (sp_result, sp_future_wait,
    SP_ALL_COMPLETED, sp_map, sp_map_next) runs them itself, each under its own identity; in every other wait for futures of its
-   own pool, the pool lets one more worker run.  So a pool of one worker never deadlocks on its own futures.  A thread that is
+   own pool, the pool lets one more worker run (of those that wait for what runs, for .max_compensation at a time).  So a pool of one worker never deadlocks on its own futures.  A thread that is
    no worker never runs tasks, but for those of an sp_inline_pool().
 
    SPDX-License-Identifier: MIT */

@@ -7,20 +7,8 @@
 #include "park/park.h"
 #include "sync/condition.h"
 
-#define SURPLUS_NANOSECONDS INT64_C(1000000000) /* an idle worker beyond max_workers stays so long */
-
-/* Need a worker be called for what is queued?  Workers that are starting may take long in their initializers: meanwhile each
-   task wants one of its own. */
-static bool needs_one(const struct sp__pool *pool)
-{
-    uint64_t seen = sp__crew_look(&pool->crew);
-    if (sp__crew_awake(seen) >= pool->max_workers)
-        return false;
-    if (sp__crew_searching(seen) == 0)
-        return true;
-    /* relaxed: a hint; those who start look themselves */
-    return sp__load_relaxed(&pool->starting) > 0 && sp__count_tasks(pool) > sp__crew_searching(seen);
-}
+#define SURPLUS_NANOSECONDS                                                                                            \
+    INT64_C(1000000000) /* while there are more than max_workers, an idle worker stays so long */
 
 /* Under the lock: the worker that lay down last. */
 static struct sp__worker *pop_sleeper(struct sp__pool *pool)
@@ -38,53 +26,77 @@ static void wake(struct sp__worker *worker)
     sp__unpark(&(struct sp__wake){ .address = word, .kind = SP__WORKER, .most = 1, .token = SP__PARK_RECHECK });
 }
 
+/* Under the lock: may one more be started, and is there a task for it?  Others may be on their way, and will look.  But an
+   initializer may take long: a task does not wait for one that was begun before the task came. */
+static bool may_start(const struct sp__pool *pool)
+{
+    if (sp__crew_awake(sp__crew_look(&pool->crew)) + pool->starting >= pool->max_workers)
+        return false;
+    uint64_t queued = sp__count_tasks(pool);
+    if (queued > pool->starting - pool->stuck)
+        return true;
+    return queued > 0 && pool->initializer != NULL && sp__pool_count_submitted(pool) != pool->submitted_at_start;
+}
+
 /* Under the lock: count in a worker that the caller is going to start. */
 static void count_in(struct sp__pool *pool)
 {
-    sp__crew_call(&pool->crew, false);
-    sp__add_relaxed(&pool->starting, 1); /* relaxed: a hint, see needs_one */
+    if (pool->initializer != NULL)
+        pool->submitted_at_start = sp__pool_count_submitted(pool);
+    pool->starting++;
     pool->workers++;
     pool->uncollected++;
     sp__ref_up(&pool->base.refs);
 }
 
-/* A worker could not be started: count it out of the crew's word.  Others may have relied on it, so if something is queued a
-   sleeper is called in its place. */
-static void make_do(struct sp__pool *pool)
+/* Under the lock: call the sleeper that lay down last.  NULL: there is none. */
+static struct sp__worker *call_sleeper(struct sp__pool *pool)
 {
+    struct sp__worker *sleeper = pop_sleeper(pool);
+    if (sleeper != NULL)
+        sp__crew_call(&pool->crew);
+    return sleeper;
+}
+
+/* Call a sleeper; or, and then true, count in a worker that the caller is to start; or neither. */
+static bool call_one(struct sp__pool *pool)
+{
+    if (!sp__crew_needs_one(sp__crew_look(&pool->crew), pool->max_workers))
+        return false;
     struct sp__worker *sleeper = NULL;
-    sp__crew_uncall(&pool->crew);
-    sp__sub_relaxed(&pool->starting, 1); /* relaxed: as above */
+    bool starts = false;
     sp_lock_acquire(&pool->lock);
-    if (needs_one(pool) && sp__has_tasks(pool) && (sleeper = pop_sleeper(pool)) != NULL)
-        sp__crew_call(&pool->crew, true);
+    if (sp__crew_needs_one(sp__crew_look(&pool->crew), pool->max_workers)) { /* else somebody was quicker */
+        sleeper = call_sleeper(pool);
+        starts = sleeper == NULL && may_start(pool);
+    }
+    if (starts)
+        count_in(pool);
     sp_lock_release(&pool->lock);
     if (sleeper != NULL)
         wake(sleeper);
+    return starts;
 }
 
 int sp__call_worker(struct sp__pool *pool)
 {
-    if (!needs_one(pool))
-        return 0;
-    sp_lock_acquire(&pool->lock);
-    if (!needs_one(pool)) { /* somebody was quicker */
-        sp_lock_release(&pool->lock);
-        return 0;
-    }
-    struct sp__worker *sleeper = pop_sleeper(pool);
-    if (sleeper != NULL) {
-        sp__crew_call(&pool->crew, true);
-        sp_lock_release(&pool->lock);
-        wake(sleeper);
-        return 0;
-    }
-    count_in(pool);
-    sp_lock_release(&pool->lock);
-    int error = sp__pool_start_worker(pool);
-    if (error != 0)
-        make_do(pool);
+    int error = 0;
+    /* One that begins slowly calls no other soon: then one is started for each task. */
+    for (bool goes_on = true; goes_on && error == 0 && call_one(pool); goes_on = pool->initializer != NULL)
+        error = sp__pool_start_worker(pool);
     return error;
+}
+
+bool sp__take_up_work(struct sp__worker *worker)
+{
+    struct sp__pool *pool = worker->pool;
+    sp_lock_acquire(&pool->lock);
+    pool->starting--;
+    worker->awake = worker->searching = sp__crew_awake(sp__crew_look(&pool->crew)) < pool->max_workers;
+    if (worker->awake)
+        sp__crew_enter(&pool->crew);
+    sp_lock_release(&pool->lock);
+    return worker->awake || sp__lie_down(worker);
 }
 
 void sp__stop_searching(struct sp__worker *worker)
@@ -125,13 +137,22 @@ static void sleep_until(struct sp__worker *worker, int64_t deadline)
     worker->resting = false;
 }
 
-/* Under the lock: when an idle worker gives up. */
-static int64_t idle_deadline(const struct sp__pool *pool)
+/* Under the lock: when a worker ends that has been idle since then. */
+static int64_t idle_end(const struct sp__pool *pool, int64_t since)
 {
     int64_t limit = pool->idle_nanoseconds;
-    if (pool->workers > pool->max_workers + pool->lent && limit > SURPLUS_NANOSECONDS)
+    if (pool->workers > pool->max_workers && limit > SURPLUS_NANOSECONDS)
         limit = SURPLUS_NANOSECONDS;
-    return limit == SP__NEVER ? SP__NEVER : sp__os_now() + limit;
+    return limit == SP__NEVER ? SP__NEVER : since + limit;
+}
+
+/* Under the lock: when must the worker, which was one too many, look whether the others make progress?  It may have been the
+   last who did not sleep in a wait. */
+static int64_t look_at(const struct sp__pool *pool, int64_t now)
+{
+    bool may_starve = sp__crew_awake(sp__crew_look(&pool->crew)) >= pool->max_workers && sp__all_sleep(pool) &&
+                      sp__has_tasks(pool) && sp__load_relaxed(&pool->told) == 0; /* relaxed: changes under the lock */
+    return may_starve ? now + SP__STARVES_AFTER : SP__NEVER;
 }
 
 /* Under the lock: this worker, which is not in the crew's word any more, ends. */
@@ -145,13 +166,23 @@ static void count_out(struct sp__worker *worker)
     sp__leave_deque(worker);
 }
 
+/* Under the lock: the worker, which ends, is counted in the crew's word no more. */
+static void give_permit_up(struct sp__worker *worker)
+{
+    sp__crew_word *crew = &worker->pool->crew;
+    (void)sp__crew_lie_down(crew, worker->awake, worker->searching);
+    sp__crew_get_up(crew, false);
+    worker->awake = worker->searching = false;
+}
+
 void sp__walk_out(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
     sp_lock_acquire(&pool->lock);
-    (void)sp__crew_lie_down(&pool->crew, worker->searching);
-    sp__crew_get_up(&pool->crew, false);
-    worker->searching = false;
+    if (!worker->initialized)
+        pool->starting--;
+    else if (!worker->lent)
+        give_permit_up(worker);
     count_out(worker);
     sp_lock_release(&pool->lock);
     int error = sp__has_tasks(pool) ? sp__call_worker(pool) : 0;
@@ -164,11 +195,11 @@ enum { STAYS_UP, LIES, ENDS };
 static int try_to_lie(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
-    uint64_t seen = sp__crew_lie_down(&pool->crew, worker->searching);
-    worker->searching = false;
+    uint64_t seen = sp__crew_lie_down(&pool->crew, worker->awake, worker->searching);
+    worker->awake = worker->searching = false;
     if (sp__crew_needs_one(seen, pool->max_workers) && sp__has_tasks(pool)) {
         sp__crew_get_up(&pool->crew, true);
-        worker->searching = true;
+        worker->awake = worker->searching = true;
         return STAYS_UP;
     }
     if (sp__load_relaxed(&pool->closed) || sp__load_relaxed(&pool->broken)) { /* relaxed: set under the lock */
@@ -197,8 +228,23 @@ static bool rise(struct sp__worker *worker)
     if (!out_of_time)
         sleep_until(worker,
                     SP__NEVER); /* who has taken us out of the list is about to wake us, and touches us until then */
-    worker->searching = !ends;  /* who called us has counted us so */
+    worker->awake = worker->searching = !ends; /* who called us has counted us so */
     return !ends;
+}
+
+/* Out of time: is it the end?  There may be fewer workers by now.  Or it was time to look. */
+static bool sleeps_on(struct sp__worker *worker, int64_t since, int64_t *ret_until)
+{
+    struct sp__pool *pool = worker->pool;
+    int64_t now = sp__os_now();
+    sp_lock_acquire(&pool->lock);
+    int64_t end = idle_end(pool, since), look = look_at(pool, now);
+    bool sleeps = sp__list_linked(&worker->link) && now < end;
+    sp_lock_release(&pool->lock);
+    if (sleeps && look != SP__NEVER)
+        (void)sp__check_progress(pool);
+    *ret_until = look < end ? look : end;
+    return sleeps;
 }
 
 bool sp__lie_down(struct sp__worker *worker)
@@ -211,10 +257,13 @@ bool sp__lie_down(struct sp__worker *worker)
     int does = try_to_lie(worker);
     if (does == ENDS)
         count_out(worker);
-    int64_t deadline = does == LIES ? idle_deadline(pool) : SP__NEVER;
+    int64_t since = sp__os_now(), end = idle_end(pool, since), look = does == LIES ? look_at(pool, since) : SP__NEVER;
     sp_lock_release(&pool->lock);
     if (does != LIES)
         return does == STAYS_UP;
-    sleep_until(worker, deadline);
+    int64_t until = look < end ? look : end;
+    do
+        sleep_until(worker, until);
+    while (sleeps_on(worker, since, &until));
     return rise(worker);
 }

@@ -15,11 +15,13 @@
 #include <stdint.h>
 
 /* The word is three counts of 20 bits.
-   searching  looks for a task, or was called and will.  Each of them, when it finds one, looks whether there is more; so
+   searching  looks for a task, or was woken and will.  Each of them, when it finds one, looks whether there is more; so
               while somebody searches nobody need be called.
-   awake      holds one of the pool's permits to run tasks: searches, or runs one.  Too high for a moment when a worker
-              comes back from a wait in which it was replaced.
-   asleep     lies in the list of sleepers. */
+   awake      holds one of the pool's permits to run tasks: searches, runs one, or keeps its permit in a wait.  Changes
+              under the pool's lock only.  Too high for a moment when a worker comes back from a wait in which it was
+              replaced.
+   asleep     lies in the list of sleepers.
+   A worker that is being started, or in its initializer, is in none of them. */
 #define SP__SEARCHING ((uint64_t)1)
 #define SP__AWAKE ((uint64_t)1 << 20)
 #define SP__ASLEEP ((uint64_t)1 << 40)
@@ -53,18 +55,18 @@ static inline uint64_t sp__crew_look(const sp__crew_word *word)
     return sp__load_seq_cst(word);
 }
 
-/* Under the pool's lock: a worker is called, a sleeper or a new one. */
-static inline void sp__crew_call(sp__crew_word *word, bool a_sleeper)
+/* Under the pool's lock: a sleeper is called. */
+static inline void sp__crew_call(sp__crew_word *word)
 {
     /* relaxed: the one called publishes nothing by this, and is itself told by other means */
-    sp__add_relaxed(word, SP__SEARCHING + SP__AWAKE - (a_sleeper ? SP__ASLEEP : 0));
+    sp__add_relaxed(word, SP__SEARCHING + SP__AWAKE - SP__ASLEEP);
 }
 
-/* The one that was to be started could not be.  The caller looks at the queues afterwards. */
-static inline void sp__crew_uncall(sp__crew_word *word)
+/* Under the pool's lock: a worker that was started takes a permit, and begins to search.  Who relied on its coming did so
+   under the lock, and sees from now on that it searches. */
+static inline void sp__crew_enter(sp__crew_word *word)
 {
-    /* seq_cst: before the caller looks; pairs with sp__crew_look of those who relied on the one called */
-    (void)sp__sub_seq_cst(word, SP__SEARCHING + SP__AWAKE);
+    sp__add_relaxed(word, SP__SEARCHING + SP__AWAKE); /* relaxed: as in sp__crew_call */
 }
 
 /* A worker that ran a task begins to search. */
@@ -80,10 +82,11 @@ static inline uint64_t sp__crew_found(sp__crew_word *word)
     return sp__sub_seq_cst(word, SP__SEARCHING) - SP__SEARCHING;
 }
 
-/* Under the pool's lock: a worker, which searches or not, lies down.  The caller looks at the queues before it sleeps. */
-static inline uint64_t sp__crew_lie_down(sp__crew_word *word, bool searching)
+/* Under the pool's lock: a worker lies down, which holds a permit or not, and searches or not.  The caller looks at the
+   queues before it sleeps. */
+static inline uint64_t sp__crew_lie_down(sp__crew_word *word, bool awake, bool searching)
 {
-    uint64_t change = SP__ASLEEP - SP__AWAKE - (searching ? SP__SEARCHING : 0);
+    uint64_t change = SP__ASLEEP - (awake ? SP__AWAKE : 0) - (searching ? SP__SEARCHING : 0);
     /* seq_cst: before the caller looks; pairs with sp__crew_look */
     return sp__add_seq_cst(word, change) + change;
 }
@@ -95,14 +98,15 @@ static inline void sp__crew_get_up(sp__crew_word *word, bool to_search)
     sp__add_relaxed(word, (to_search ? SP__SEARCHING + SP__AWAKE : 0) - SP__ASLEEP);
 }
 
-/* A worker will sleep in its task's wait, and gives its permit to others.  The caller looks at the queues afterwards. */
+/* Under the pool's lock: a worker will sleep in its task's wait, and gives its permit to others.  The caller looks at the
+   queues afterwards. */
 static inline uint64_t sp__crew_step_aside(sp__crew_word *word)
 {
     /* seq_cst: before the caller looks; pairs with sp__crew_look of those who found no permit */
     return sp__sub_seq_cst(word, SP__AWAKE) - SP__AWAKE;
 }
 
-/* It goes on. */
+/* Under the pool's lock: it goes on. */
 static inline void sp__crew_step_back(sp__crew_word *word)
 {
     sp__add_relaxed(word, SP__AWAKE); /* relaxed: it takes a permit; who misses that calls one too many */

@@ -166,6 +166,7 @@ static void run_counted(struct inline_pool *pool, sp_future *future)
     sp__runner_push(&run.runner, future->task->name);
     run.runner.pool = &pool->base.owner;
     run.runner.worker = NULL;
+    run.runner.helps = true;
     run.ours = sp__future_claim(future);
     SP__ON_UNWIND(end_run, &run);
     if (run.ours)

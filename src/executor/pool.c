@@ -14,7 +14,7 @@
 
 enum { MOST_WORKERS = 1 << 18 }; /* with loans, starts and ends less than the counts of the crew hold */
 
-_Static_assert(sizeof(sp_thread_pool_options) == 88 || sizeof(void *) != 8, "programs are compiled against it");
+_Static_assert(sizeof(sp_thread_pool_options) == 96 || sizeof(void *) != 8, "programs are compiled against it");
 
 static uint64_t last_pool; /* atomic, relaxed: numbers of unnamed pools */
 
@@ -147,7 +147,8 @@ void sp__pool_give_up(struct sp__pool *pool, int error)
 {
     char message[80];
     sp_lock_acquire(&pool->lock);
-    bool alone = sp__list_empty(&pool->sleepers) && sp__crew_awake(sp__crew_look(&pool->crew)) == 0;
+    bool alone = sp__list_empty(&pool->sleepers) && sp__crew_awake(sp__crew_look(&pool->crew)) == 0 &&
+                 pool->starting == pool->stuck;
     sp_lock_release(&pool->lock);
     if (!alone)
         return;
@@ -216,6 +217,9 @@ static void configure(struct sp__pool *pool, const sp_thread_pool_options *optio
     pool->max_workers = options->max_workers != 0 ? options->max_workers : sp__default_workers();
     if (pool->max_workers > MOST_WORKERS)
         pool->max_workers = MOST_WORKERS;
+    pool->max_compensation = options->max_compensation != 0 ? options->max_compensation : 4 * pool->max_workers + 16;
+    if (pool->max_compensation > MOST_WORKERS)
+        pool->max_compensation = MOST_WORKERS;
     pool->max_pending = options->max_pending;
     pool->stack_size = options->stack_size;
     pool->initializer = options->initializer;
@@ -255,6 +259,7 @@ sp_executor *sp_thread_pool_new(const sp_thread_pool_options *given)
         return NULL;
     }
     sp__list_init(&pool->loans);
+    sp__list_init(&pool->keepers);
     sp__list_init(&pool->sleepers);
     sp__list_init(&pool->ended);
     sp__list_init(&pool->all);

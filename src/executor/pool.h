@@ -19,6 +19,7 @@ typedef uint64_t sp__crew_word;
 struct sp__pool {
     sp_executor base;
     unsigned max_workers;             /* set once: permits to run tasks */
+    unsigned max_compensation;        /* set once: loans for waits that nothing queued can end */
     size_t max_pending;               /* set once; 0: no bound */
     size_t stack_size;                /* set once; what must be left of it to help is with `base.owner` */
     int64_t idle_nanoseconds;         /* set once; SP__NEVER: idle workers stay */
@@ -34,9 +35,9 @@ struct sp__pool {
 
     struct sp__inbox inbox;
     sp__crew_word crew SP__APART; /* atomic; crew_protocol.h */
-    uint32_t parked;              /* atomic; workers that sleep in a wait of their task, and kept their permit */
+    uint32_t parked;              /* atomic; workers that sleep in a wait of their task, and keep their permit */
+    uint32_t kept;                /* atomic, changes under lock: of these, those in `keepers` */
     uint32_t told;         /* atomic; 1: the starvation hook was called, and none of these waits has ended since */
-    uint32_t starting;     /* atomic; workers that were called and whose initializer has not returned yet */
     uint32_t wanted;       /* atomic, changes under lock: loans in `loans` */
     uint32_t without_room; /* atomic; submitters that met max_pending */
     uint32_t for_quiet;    /* guarded by lock: callers of sp_executor_wait_idle */
@@ -46,18 +47,25 @@ struct sp__pool {
     sp_future *sifted[SP__DEQUE_SLOTS]; /* guarded by sifting: those */
     sp_condition room;                  /* of lock: submitters that met max_pending */
     sp_condition quiet;                 /* of lock: who waits for the end or until all is idle */
-    struct sp__list loans;     /* guarded by lock: what sleeping workers wait for and somebody may still have to run */
-    struct sp__list sleepers;  /* guarded by lock: workers asleep; who lay down last is first */
-    struct sp__list ended;     /* guarded by lock: nodes of workers that have ended */
-    struct sp__list all;       /* guarded by lock: workers, by `member` */
-    struct sp__list endings;   /* guarded by lock: who cancels or fails all that was queued */
-    unsigned lent;             /* guarded by lock: loans that were made and not given back */
-    unsigned workers;          /* guarded by lock: to be started or started, and not decided to end */
-    unsigned uncollected;      /* guarded by lock: worker nodes, from their start until they are collected */
-    unsigned deque_count;      /* guarded by lock: how many were made */
-    struct sp__deque *unowned; /* guarded by lock: deques whose workers have ended */
-    unsigned next_number;      /* guarded by lock: of the next worker's name */
-    sp_error *why_broken;      /* set once, before broken and the inbox's refusal publish it */
+    struct sp__list loans;    /* guarded by lock: what sleeping workers wait for and somebody may still have to run */
+    struct sp__list keepers;  /* guarded by lock: workers that keep their permit while their task waits for what runs */
+    struct sp__list sleepers; /* guarded by lock: workers asleep; who lay down last is first */
+    struct sp__list ended;    /* guarded by lock: nodes of workers that have ended */
+    struct sp__list all;      /* guarded by lock: workers, by `member` */
+    struct sp__list endings;  /* guarded by lock: who cancels or fails all that was queued */
+    unsigned lent;            /* guarded by lock: loans that were made and not given back */
+    int64_t moved_at;         /* guarded by lock: when a worker began to keep its permit, or a wait beside such ended */
+    unsigned reliefs;         /* guarded by lock: so many of `keepers` had to give theirs up since a wait has ended */
+    unsigned starting;        /* guarded by lock: workers that are being started, or in their initializer */
+    uint64_t submitted_at_start; /* guarded by lock: of a pool with an initializer, when a worker was started last */
+    unsigned stuck;          /* guarded by lock: of those that start, initializers that wait for what is queued here */
+    unsigned stuck_for_good; /* guarded by lock: of these, those whose wait has no limit */
+    unsigned workers;        /* guarded by lock: to be started or started, and not decided to end */
+    unsigned uncollected;    /* guarded by lock: worker nodes, from their start until they are collected */
+    unsigned deque_count;    /* guarded by lock: how many were made */
+    struct sp__deque *unowned;     /* guarded by lock: deques whose workers have ended */
+    unsigned next_number;          /* guarded by lock: of the next worker's name */
+    sp_error *why_broken;          /* set once, before broken and the inbox's refusal publish it */
     uint64_t submitted, completed; /* guarded by lock: by workers that have ended; and what no worker has counted */
 };
 
@@ -83,22 +91,25 @@ struct sp__round {
 struct sp__worker {
     struct sp__list link;         /* guarded by the pool's lock: in `sleepers` or `ended` */
     struct sp__list member;       /* guarded by the pool's lock: in `all` */
+    struct sp__list keeper;       /* guarded by the pool's lock: in `keepers` */
     struct sp__pool *pool;        /* set once */
     sp_thread *thread;            /* guarded by the pool's lock: NULL until the starter has stored it */
     bool has_ended;               /* guarded by the pool's lock */
     bool dismissed;               /* guarded by the pool's lock: woken to end */
-    bool searching;               /* its own: counted so in the crew */
+    bool lent;                    /* guarded by the pool's lock: others have its permit */
+    bool awake, searching;        /* its own: counted so in the crew, but for loans */
     bool without_deque;           /* its own: asked for one in vain; what its tasks submit goes to the inbox */
     bool initialized;             /* its own: its initializer is over */
     bool owes_finalizer;          /* its own */
-    bool resting;                 /* its own: sleeps because it has nothing to do */
+    bool resting;                 /* its own: what it sleeps for is no wait of its task */
     bool stands_in;               /* its own: the task that it has found lies in a queue besides */
     uint32_t asleep;              /* atomic: 1 until it is called or dismissed; parked on */
     struct sp__round round;       /* its own */
     struct sp__deque *deque;      /* its own: NULL until it submits to its own pool */
     unsigned victim;              /* its own: the number of the deque where it will look for tasks of others next */
     struct sp__block_hooks hooks; /* set once */
-    unsigned lends;               /* its own: so many loans of its tasks last */
+    unsigned lends;               /* its own: so many waits for futures of the pool last; the first one's loan counts */
+    bool keeps;                   /* its own: the first one's loan began as one that keeps its permit */
     int64_t parked_at;            /* atomic; when it began to sleep in a wait of its task; 0: it does not */
     const char *doing;            /* atomic; name of the task that it took last */
     uint64_t submitted SP__APART; /* atomic, written by itself alone: put into its deque */
@@ -159,10 +170,18 @@ void sp__end_queued(struct sp__pool *pool, bool (*end)(sp_future *future, void *
 bool sp__is_ending_queued(const struct sp__pool *pool);
 
 /* ---- starvation.c ---- */
+#define SP__STARVES_AFTER INT64_C(1000000000) /* when all have slept for so long it is reported */
 /* Of workers: they note when a task of theirs sleeps. */
 void sp__starvation_watch(struct sp__worker *worker);
-/* Something is queued: have all who could run it slept for too long? */
-void sp__check_starvation(struct sp__pool *pool);
+/* Something is queued, and all who hold a permit sleep: if they have slept for too long, report it; and have one that keeps
+   its permit give it up, if it is time, or say when it will be. */
+int64_t sp__check_progress(struct sp__pool *pool);
+/* Do all who hold a permit sleep? */
+static inline bool sp__all_sleep(const struct sp__pool *pool)
+{
+    /* seq_cst: after our addition, or after a task was queued; each sees the other's */
+    return sp__load_seq_cst(&pool->parked) >= sp__crew_awake(sp__crew_look(&pool->crew));
+}
 
 /* ---- crew.c ---- */
 /* Something was queued, or a permit is free: call a worker if one need be.  An errno value: one had to be started, and could
@@ -182,12 +201,15 @@ static inline int sp__see_to_it(struct sp__pool *pool)
     uint64_t awake = sp__crew_awake(sp__crew_look(&pool->crew));
     if (awake < pool->max_workers)
         return sp__call_worker(pool);
-    /* seq_cst: after the task was queued; pairs with the addition in starvation.c */
+    /* seq_cst: after the task was queued; pairs with the additions in starvation.c and loan.c */
     if (sp__load_seq_cst(&pool->parked) >= awake)
-        sp__check_starvation(pool);
+        (void)sp__check_progress(pool);
     return 0;
 }
-/* A searching worker has a task, or waits in its initializer: is there another task, for which nobody looks? */
+/* A worker was started, and its initializer is over: it searches, if there is a permit, else it lies down.  False: it is to
+   end, and is counted in `workers` no more. */
+bool sp__take_up_work(struct sp__worker *worker);
+/* A searching worker has a task: is there another, for which nobody looks? */
 void sp__stop_searching(struct sp__worker *worker);
 /* Sleep until called.  False: it is to end, and is counted in `workers` no more. */
 bool sp__lie_down(struct sp__worker *worker);
@@ -197,8 +219,11 @@ void sp__walk_out(struct sp__worker *worker);
 void sp__dismiss_sleepers(struct sp__pool *pool);
 
 /* ---- loan.c ---- */
-bool sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan);
+sp_status sp__pool_lend(struct sp__owner *owner, struct sp__loan *loan);
 void sp__pool_give_back(struct sp__owner *owner, struct sp__loan *loan);
+/* All who hold a permit sleep: one that keeps its permit gives it up, if something is queued and nothing has moved for long
+   enough.  Returns when that will be; SP__NEVER: it has been long enough, or none keeps one. */
+int64_t sp__relieve(struct sp__pool *pool);
 /* Something that a sleeping worker waits for, with a reference; NULL: none. */
 sp_future *sp__take_awaited(struct sp__pool *pool);
 
@@ -222,6 +247,8 @@ void sp__pool_give_up(struct sp__pool *pool, int error);
 bool sp__pool_collect_one(struct sp__pool *pool);
 /* Under the lock, which is given up for it: collect workers whose threads are gone.  Waits for nothing. */
 void sp__pool_collect_gone(struct sp__pool *pool);
+/* Under the lock: how much was submitted so far. */
+uint64_t sp__pool_count_submitted(const struct sp__pool *pool);
 /* Under the lock: count what was submitted, and what of it is done. */
 void sp__pool_count(struct sp__pool *pool, uint64_t *ret_submitted, uint64_t *ret_completed);
 sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline);

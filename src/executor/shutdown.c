@@ -109,17 +109,23 @@ sp_status sp__pool_shutdown(sp_executor *executor, bool cancel_futures, bool wai
     return status;
 }
 
+uint64_t sp__pool_count_submitted(const struct sp__pool *pool)
+{
+    uint64_t submitted = pool->submitted + sp__load_relaxed(&pool->inbox.in.put); /* relaxed: see sp__pool_count */
+    for (const struct sp__list *at = pool->all.next; at != &pool->all; at = at->next)
+        submitted += sp__load_relaxed(
+            &sp__container_of(at, struct sp__worker, member)->submitted); /* relaxed: as above */
+    return submitted;
+}
+
 void sp__pool_count(struct sp__pool *pool, uint64_t *ret_submitted, uint64_t *ret_completed)
 {
-    uint64_t completed = pool->completed, submitted = pool->submitted;
+    uint64_t completed = pool->completed;
     struct sp__list *const all = &pool->all;
     /* acquire: pairs with the release in run_task.  What is counted as done is counted as submitted below. */
     for (struct sp__list *at = all->next; at != all; at = at->next)
         completed += sp__load_acquire(&sp__container_of(at, struct sp__worker, member)->completed);
-    for (struct sp__list *at = all->next; at != all; at = at->next)
-        submitted += sp__load_relaxed(
-            &sp__container_of(at, struct sp__worker, member)->submitted); /* relaxed: as above */
-    *ret_submitted = submitted + sp__load_relaxed(&pool->inbox.in.put);   /* relaxed: as above */
+    *ret_submitted = sp__pool_count_submitted(pool);
     *ret_completed = completed;
 }
 

@@ -1,8 +1,11 @@
 /* A pool whose tasks all wait for something that only a queued task would do.
 
    A worker whose task goes to sleep notes the time.  When it is the last permit holder to do so it has itself woken after a
-   second, for a look; so does everybody who then queues a task.  No thread is needed, and nothing is done while some worker
-   runs.
+   second, for a look; everybody who then queues a task looks as well.  No thread is needed, and nothing is done while some
+   worker runs.
+
+   Some of the permit holders may wait for futures of the pool (loan.c), and can do without their permits: when all sleep and
+   something is queued, the last one also looks whether it is time for one of these to give up its own.
 
    SPDX-License-Identifier: MIT */
 #include <inttypes.h>
@@ -11,7 +14,7 @@
 #include "os/os.h"
 #include "os/text.h"
 
-#define TOO_LONG INT64_C(1000000000)
+#define SOON INT64_C(1000000) /* as long as loan.c waits at least */
 
 enum { ENOUGH = 1000 }; /* bytes of a report: no more workers are named */
 
@@ -22,47 +25,52 @@ static void nothing(void *context)
     (void)context;
 }
 
-/* Do all who hold a permit sleep? */
-static bool all_sleep(const struct sp__pool *pool)
-{
-    /* seq_cst: after our addition, or after a task was queued; each sees the other's */
-    return sp__load_seq_cst(&pool->parked) >= sp__crew_awake(sp__crew_look(&pool->crew));
-}
-
-/* The worker's task goes to sleep.  When is it late? */
+/* The worker's task goes to sleep.  When is it time for a look? */
 static int64_t note_sleep(void *context, bool for_time_only)
 {
     struct sp__worker *worker = context;
     struct sp__pool *pool = worker->pool;
-    if (for_time_only || worker->lends > 0 || worker->resting || sp__executor_is_inherited(&pool->base))
+    if (for_time_only || worker->resting || (worker->lends > 0 && !worker->keeps) ||
+        sp__executor_is_inherited(&pool->base))
         return SP__NEVER;
     int64_t now = sp__os_now();
     sp__store_relaxed(&worker->parked_at, now); /* relaxed: published by the addition */
-    sp__add_seq_cst(&pool->parked, 1);          /* seq_cst: before we look; pairs with sp__see_to_it */
-    return all_sleep(pool) ? now + TOO_LONG : SP__NEVER;
+    if (!worker->keeps)                         /* else it is counted already */
+        sp__add_seq_cst(&pool->parked, 1);      /* seq_cst: before we look; pairs with sp__see_to_it */
+    if (!sp__all_sleep(pool))
+        return SP__NEVER;
+    /* relaxed: who counts in `parked` has counted here before */
+    return sp__load_relaxed(&pool->kept) > 0 ? now + SOON : now + SP__STARVES_AFTER;
 }
 
 static void note_waking(void *context)
 {
     struct sp__worker *worker = context;
-    if (sp__load_relaxed(&worker->parked_at) == 0) /* relaxed: our own store */
+    if (worker->resting || sp__load_relaxed(&worker->parked_at) == 0) /* relaxed: our own store */
         return;
-    sp__store_relaxed(&worker->parked_at, 0);  /* relaxed: a report that comes too late is no harm */
-    sp__sub_relaxed(&worker->pool->parked, 1); /* relaxed: too many for a moment costs a look */
-    sp__store_relaxed(&worker->pool->told, 0); /* relaxed: as above */
+    sp__store_relaxed(&worker->parked_at, 0); /* relaxed: a report that comes too late is no harm */
+    if (!worker->keeps)
+        sp__sub_relaxed(&worker->pool->parked, 1); /* relaxed: too many for a moment costs a look */
+    sp__store_relaxed(&worker->pool->told, 0);     /* relaxed: as above */
 }
 
-static void late(void *context)
+/* Look, and say when to look again. */
+static int64_t look(void *context)
 {
     struct sp__worker *worker = context;
-    if (sp__has_tasks(worker->pool))
-        sp__check_starvation(worker->pool);
+    int64_t last = sp__load_relaxed(&worker->parked_at) + SP__STARVES_AFTER; /* relaxed: our own store */
+    worker->resting = true; /* while we wait for a lock, or in the user's hook */
+    int64_t next = sp__check_progress(worker->pool);
+    worker->resting = false;
+    if (sp__os_now() >= last)
+        return next;
+    return next < last ? next : last;
 }
 
 void sp__starvation_watch(struct sp__worker *worker)
 {
     worker->hooks = (struct sp__block_hooks){
-        .before = nothing, .after = note_waking, .context = worker, .alarm = note_sleep, .late = late
+        .before = nothing, .after = note_waking, .context = worker, .alarm = note_sleep, .late = look
     };
 }
 
@@ -71,12 +79,12 @@ void sp__starvation_watch(struct sp__worker *worker)
 /* Under the lock: all who hold a permit have slept for a second, and are named.  False: some have not. */
 static bool name_sleepers(struct sp__pool *pool, struct sp__text *text)
 {
-    int64_t since = sp__os_now() - TOO_LONG;
+    int64_t since = sp__os_now() - SP__STARVES_AFTER;
     uint64_t count = 0;
     for (struct sp__list *at = pool->all.next; at != &pool->all; at = at->next) {
         struct sp__worker *worker = sp__container_of(at, struct sp__worker, member);
         int64_t parked_at = sp__load_relaxed(&worker->parked_at); /* relaxed: a sleeper has stored it long ago */
-        if (parked_at == 0)
+        if (parked_at == 0 || worker->lent)
             continue;
         if (parked_at > since)
             return false;
@@ -99,7 +107,8 @@ static void name_queued(struct sp__pool *pool, struct sp__text *text)
         sp__text_add(text, "%" PRIu64 " tasks that these submitted are queued", count);
 }
 
-void sp__check_starvation(struct sp__pool *pool)
+/* Report it if all have slept for too long. */
+static void check_starvation(struct sp__pool *pool)
 {
     if (sp__count_tasks(pool) == 0)
         return;
@@ -117,4 +126,12 @@ void sp__check_starvation(struct sp__pool *pool)
         sp__starvation(text.bytes);
     }
     sp__text_free(&text);
+}
+
+int64_t sp__check_progress(struct sp__pool *pool)
+{
+    /* relaxed: a hint; somebody looks again */
+    if (sp__load_relaxed(&pool->told) == 0 && sp__has_tasks(pool))
+        check_starvation(pool);
+    return sp__load_relaxed(&pool->kept) > 0 ? sp__relieve(pool) : SP__NEVER; /* relaxed: as in note_sleep */
 }

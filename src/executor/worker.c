@@ -116,7 +116,8 @@ static sp_future *next_task(struct sp__worker *worker)
 static void run_tasks(struct sp__worker *worker)
 {
     sp_future *future;
-    while (!has_forked(worker) && (future = next_task(worker)) != NULL)
+    bool goes_on = !has_forked(worker) && sp__take_up_work(worker);
+    while (goes_on && !has_forked(worker) && (future = next_task(worker)) != NULL)
         run_task(worker, future);
 }
 
@@ -152,9 +153,7 @@ static void initialize(struct sp__worker *worker)
         else
             break_pool(worker, sp__error_take_raised(status, "initializer", "?"));
     }
-    worker->initialized = true;
     worker->owes_finalizer = status == SP_OK && pool->finalizer != NULL;
-    sp__sub_relaxed(&pool->starting, 1); /* relaxed: a hint, see needs_one in crew.c */
 }
 
 static void finalize(struct sp__worker *worker)
@@ -174,9 +173,11 @@ static sp_status work(const void *arg, void *result)
     self->pool = &pool->base.owner; /* until the thread is gone: whatever runs in it is the pool's */
     self->worker = worker;
     initialize(worker);
+    worker->initialized = self->helps = true;
     self->hooks = &worker->hooks;
     run_tasks(worker);
     self->hooks = NULL;
+    self->helps = false;
     self->worker = NULL; /* what the finalizer submits is for others */
     if (!has_forked(worker))
         finalize(worker);
@@ -197,8 +198,6 @@ static void break_by(struct sp__worker *worker, const char *how)
 {
     static const sp_task initializer = { .struct_size = sizeof initializer, .name = "initializer", .file = "?" };
     break_pool(worker, sp__task_ended_early(&initializer, how));
-    worker->initialized = true;
-    sp__sub_relaxed(&worker->pool->starting, 1); /* relaxed: as in initialize */
 }
 
 /* Its thread is ended, by pthread_exit() or exit(), in a task, its initializer or its finalizer: another takes its place. */
@@ -209,6 +208,7 @@ static void abandoned(void *owned, bool exits)
     while (self->outer != NULL)
         self = self->outer;
     bool is_counted = self->worker == worker; /* else it is in its finalizer */
+    self->helps = false;
     self->hooks = NULL;
     self->worker = NULL;
     if (is_counted && worker->initialized)
@@ -236,12 +236,13 @@ static void left(void *owned)
 
 static const struct sp__thread_owner owner = { .abandoned = abandoned, .left = left };
 
-/* It could not be started: take back what sp__call_worker has counted in the pool.  The crew's word is for the caller. */
+/* It could not be started: take back what sp__call_worker has counted in the pool. */
 static int forget_worker(struct sp__pool *pool, struct sp__worker *worker, int error)
 {
     sp_lock_acquire(&pool->lock);
     if (worker != NULL)
         sp__list_remove(&worker->member);
+    pool->starting--;
     pool->workers--;
     pool->uncollected--;
     sp_condition_notify_all(&pool->quiet);
@@ -258,7 +259,6 @@ static struct sp__worker *new_worker(struct sp__pool *pool)
     if (worker == NULL)
         return NULL;
     worker->pool = pool;
-    worker->searching = true; /* whoever called it has counted it so */
     sp__starvation_watch(worker);
     sp_lock_acquire(&pool->lock);
     sp__pool_collect_gone(pool);

@@ -2,8 +2,8 @@
 
    A thread that is no worker of the future's pool sleeps, unless the tasks of that pool are run by those who wait for them:
    then it drives the pool.  A worker that waits without a limit for a queued future of its own pool runs it, as a runner of
-   its own, on its own stack, if there is room for it and nothing that it could spoil.  In all other cases it sleeps, and its
-   pool may let another worker run meanwhile.
+   its own, on its own stack, if there is room for it and nothing that it could spoil; but not in its initializer nor in its
+   finalizer.  In all other cases it sleeps, and its pool may let another worker run meanwhile.
 
    SPDX-License-Identifier: MIT */
 #include "future/future.h"
@@ -14,8 +14,8 @@
 #include "thread/thread.h"
 
 enum { LEAST_TO_HELP = 16 * 1024 };         /* bytes; of a stack, on which every call of the library works */
-#define RETRY_NANOSECONDS INT64_C(10000000) /* until a worker is asked for again that the system refused */
-enum { RETRIES = 100 };                     /* then a wait without limit gives up */
+#define RETRY_NANOSECONDS INT64_C(10000000) /* until a worker is asked for again that the system refused; then double */
+enum { RETRIES = 7 }; /* that takes a little more than a second; then a wait without limit gives up */
 
 bool (*sp__future_driver)(sp_future *awaited);
 uint32_t sp__driven_executors;
@@ -224,32 +224,33 @@ static bool run_apart(sp_future *future, const struct sp__runner *worker)
 bool sp__help(sp_future *future, bool at_any_price)
 {
     const struct sp__runner *worker = worker_for(future);
-    if (worker == NULL || !is_queued(future))
+    if (worker == NULL || !worker->helps || !is_queued(future))
         return false;
     if (may_run_here(future->owner))
         return run_here(future, worker);
     return at_any_price && look_at_stack(future->owner) != TOO_LITTLE && run_apart(future, worker);
 }
 
-bool sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n, struct sp__owner **ret_lender)
+sp_status sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n, int64_t deadline,
+                   struct sp__owner **ret_lender)
 {
     *ret_lender = NULL;
     for (size_t i = 0; i < n; i++) {
         struct sp__owner *owner = futures[i]->owner;
         if (worker_for(futures[i]) == NULL || owner->lend == NULL || sp__future_is_done(futures[i]))
             continue;
-        *loan = (struct sp__loan){ .awaited = futures, .n = n };
-        if (!owner->lend(owner, loan))
-            return false;
-        *ret_lender = owner;
-        return true;
+        *loan = (struct sp__loan){ .awaited = futures, .n = n, .for_ever = deadline == SP__NEVER };
+        sp_status status = owner->lend(owner, loan);
+        if (status == SP_OK)
+            *ret_lender = owner;
+        return status;
     }
-    return true;
+    return SP_OK;
 }
 
-int64_t sp__retry_at(int64_t deadline)
+int64_t sp__retry_at(unsigned tries, int64_t deadline)
 {
-    int64_t retry = sp__os_now() + RETRY_NANOSECONDS;
+    int64_t retry = sp__os_now() + (RETRY_NANOSECONDS << (tries < RETRIES ? tries : RETRIES));
     return retry < deadline ? retry : deadline;
 }
 
@@ -267,16 +268,19 @@ static bool glance_until_done(const sp_future *future)
     return sp__future_is_done(future);
 }
 
-/* A worker of the future's pool sleeps, and lets another run meanwhile.  While the system refuses one, it asks again and
-   again, until the deadline or, without one, for a second; then, too, it runs the task itself on a stack of which nothing is
-   known, rather than wait for nobody. */
+/* A worker of the future's pool sleeps, and lets another run meanwhile.  While the system refuses one, it asks again, less and
+   less often, until the deadline or, without one, for a second; then, too, it runs the task itself on a stack of which nothing
+   is known, rather than wait for nobody. */
 static sp_status lend_and_sleep(sp_future *future, int64_t deadline)
 {
     for (unsigned tries = 0; !sp__gives_up(tries, deadline); tries++) {
         struct sp__loan loan;
         struct sp__owner *lender;
-        if (sp__lend(&loan, &future, 1, &lender)) {
-            sp_status status = sp__await_asleep(future, deadline);
+        sp_status lent = sp__lend(&loan, &future, 1, deadline, &lender), status;
+        if (lent == SP_DEADLOCK)
+            return lent;
+        if (lent == SP_OK) {
+            status = sp__await_asleep(future, deadline);
             if (lender != NULL)
                 lender->give_back(lender, &loan);
             return status;
@@ -285,7 +289,7 @@ static sp_status lend_and_sleep(sp_future *future, int64_t deadline)
             return SP_OK;
         if (!is_queued(future))
             return sp__await_asleep(future, deadline); /* somebody runs it */
-        sp_status status = sp__await_asleep(future, sp__retry_at(deadline));
+        status = sp__await_asleep(future, sp__retry_at(tries, deadline));
         if (status != SP_TIMEOUT || sp__deadline_passed(deadline))
             return status;
     }
@@ -296,7 +300,8 @@ static sp_status lend_and_sleep(sp_future *future, int64_t deadline)
 static sp_status await_own(sp_future *future, int64_t deadline, const struct sp__runner *worker)
 {
     sp_status status;
-    if (deadline == SP__NEVER && is_queued(future) && may_run_here(future->owner) && run_here(future, worker))
+    if (deadline == SP__NEVER && worker->helps && is_queued(future) && may_run_here(future->owner) &&
+        run_here(future, worker))
         return SP_OK;
     if (answers_at_once(future, deadline, &status))
         return status;

@@ -229,17 +229,17 @@ static enum sp__parked sleep_until(sp_completion *completion, size_t wanted, int
 }
 
 /* Lend a worker, as sp__lend.  It takes an array of the futures; without memory for it there is no loan. */
-static bool lend(sp_completion *completion, struct sp__loan *loan, struct sp__owner **ret_lender)
+static sp_status lend(sp_completion *completion, struct sp__loan *loan, struct sp__owner **ret_lender)
 {
     if (completion->awaited == NULL) {
         completion->awaited = sp__os_alloc(completion->n * sizeof(sp_future *));
         if (completion->awaited == NULL)
-            return false;
+            return SP_MEMORY_ERROR;
         for (size_t i = 0; i < completion->n; i++)
             completion->awaited[i] = completion->entries[i].future;
     }
     size_t from = first_pending(completion);
-    return sp__lend(loan, completion->awaited + from, completion->n - from, ret_lender);
+    return sp__lend(loan, completion->awaited + from, completion->n - from, completion->deadline, ret_lender);
 }
 
 /* No worker could be lent: run one of the awaited ourselves, better than to wait for ever. */
@@ -270,6 +270,20 @@ static bool drive_any(sp_completion *completion)
     return false;
 }
 
+/* No worker could be lent, for that reason: do without, for a while.  False: the deadline passed. */
+static bool do_without(sp_completion *completion, sp_status why)
+{
+    if (completion->deadline == SP__NEVER && help_any(completion))
+        return true;
+    if (why == SP_DEADLOCK || (!any_runs(completion) && sp__gives_up(completion->refusals, completion->deadline))) {
+        completion->status = why;
+        return true;
+    }
+    int64_t retry = sp__retry_at(completion->refusals++, completion->deadline);
+    (void)sleep_until(completion, completion->taken + 1, retry, true, NULL);
+    return !sp__deadline_passed(completion->deadline);
+}
+
 /* Run something, or wait once.  False: the deadline passed. */
 static bool await_arrival(sp_completion *completion)
 {
@@ -277,16 +291,9 @@ static bool await_arrival(sp_completion *completion)
     struct sp__owner *lender = NULL;
     if (drive_any(completion))
         return true;
-    if (sp__self()->pool != NULL && !lend(completion, &loan, &lender)) {
-        if (completion->deadline == SP__NEVER && help_any(completion))
-            return true;
-        if (!any_runs(completion) && sp__gives_up(completion->refusals++, completion->deadline)) {
-            completion->status = completion->awaited != NULL ? SP_OS_ERROR : SP_MEMORY_ERROR;
-            return true;
-        }
-        (void)sleep_until(completion, completion->taken + 1, sp__retry_at(completion->deadline), true, NULL);
-        return !sp__deadline_passed(completion->deadline);
-    }
+    sp_status lent = sp__self()->pool != NULL ? lend(completion, &loan, &lender) : SP_OK;
+    if (lent != SP_OK)
+        return do_without(completion, lent);
     bool in_time = sleep_until(completion, completion->taken + 1, completion->deadline, lender != NULL, NULL) !=
                    SP__PARK_TIMEOUT;
     if (lender != NULL)

@@ -25,13 +25,16 @@ struct sp__loan {
     struct sp__list link;      /* guarded by the executor's lock; linked while some of `awaited` may be queued */
     sp_future *const *awaited; /* the lender's array, valid until give_back */
     size_t n, next;            /* next is guarded by the executor's lock */
+    bool for_ever;             /* the wait has no limit */
+    bool stuck;                /* guarded by the executor's lock: an initializer waits for what is queued */
 };
 /* What a future carries of its executor.  Compared with sp__runner.pool; called only by a worker of that executor, which
    therefore lives. */
 struct sp__owner {
-    /* The calling worker is about to sleep: let one more worker run until give_back, the awaited futures first.
-       False: there is none to be had.  NULL: the executor has no workers, see sp__future_driver. */
-    bool (*lend)(struct sp__owner *owner, struct sp__loan *loan);
+    /* The calling worker is about to sleep: let one more worker run until give_back, the awaited futures first, if one need
+       be.  SP_OS_ERROR: it need be, and there is none to be had.  SP_DEADLOCK, for a wait without limit: nor will there ever
+       be.  NULL: the executor has no workers, see sp__future_driver. */
+    sp_status (*lend)(struct sp__owner *owner, struct sp__loan *loan);
     void (*give_back)(struct sp__owner *owner, struct sp__loan *loan);
     /* The calling worker, known by its sp__runner.worker, has claimed this future to run it itself: count it as dealt with and
        take it out of its queue.  True: the queue's reference is the caller's now.  False: it stays there until the executor
@@ -234,11 +237,12 @@ uint64_t sp__future_runner(const void *future);
 sp_status sp__await(sp_future *future, int64_t deadline);
 /* The same without lending a worker: for a caller that has lent one already. */
 sp_status sp__await_asleep(sp_future *future, int64_t deadline);
-/* Lend a worker of the calling thread's pool while it sleeps, if the set has futures of that pool that are not done.
-   *ret_lender: that pool, or NULL when nothing was lent.  False: it ought to have been, but there is none to be had. */
-bool sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n, struct sp__owner **ret_lender);
-/* When to ask again for a worker that was not to be had. */
-int64_t sp__retry_at(int64_t deadline);
+/* Lend a worker of the calling thread's pool while it sleeps until the deadline, if the set has futures of that pool that are
+   not done.  *ret_lender: that pool, or NULL when nothing was lent.  Else: it ought to have been, see sp__owner. */
+sp_status sp__lend(struct sp__loan *loan, sp_future *const *futures, size_t n, int64_t deadline,
+                   struct sp__owner **ret_lender);
+/* When to ask again for a worker that was not to be had so often. */
+int64_t sp__retry_at(unsigned tries, int64_t deadline);
 /* After so many refusals in a row: is this wait to end with SP_OS_ERROR? */
 bool sp__gives_up(unsigned tries, int64_t deadline);
 /* Ask the driver, if there is one. */

@@ -25,8 +25,9 @@ static sp_status wait_in_turn(sp_future *const *futures, size_t n, int64_t deadl
     struct borrowed borrowed = { .lender = NULL };
     sp_status status = SP_OK;
     if (deadline != SP__NEVER && deadline != SP__PASSED && sp__self()->pool != NULL)
-        (void)sp__lend(&borrowed.loan, futures, n, &borrowed.lender); /* if it is refused, each wait asks again */
-    SP__ON_UNWIND(give_back, &borrowed);                              /* tasks of inline pools run in here */
+        (void)sp__lend(&borrowed.loan, futures, n, deadline,
+                       &borrowed.lender); /* if it is refused, each wait asks again */
+    SP__ON_UNWIND(give_back, &borrowed);  /* tasks of inline pools run in here */
     for (size_t i = 0; i < n && status == SP_OK; i++)
         status = borrowed.lender != NULL ? sp__await_asleep(futures[i], deadline) : sp__await(futures[i], deadline);
     SP__END_UNWIND(true);

@@ -168,17 +168,17 @@ static bool link_in_child(struct sleeper *self, const struct sp__wait *wait)
     return self->queued;
 }
 
-/* Call `late`.  It may run anything, for as long as it likes, and a wake-up that came to us meanwhile would be of no use to
+/* Call `late`, and set the next alarm.  It may run anything, for as long as it likes, and a wake-up that came to us meanwhile would be of no use to
    the others: so we go out of the queue, unless a grant could be lost by that.  False: the wait is over, see *result. */
 static bool be_late(struct sleeper *self, const struct sp__wait *wait, const struct sp__block_hooks *hooks,
-                    enum sp__parked *result)
+                    int64_t *ret_alarm, enum sp__parked *result)
 {
     if (!wait->keeps_place && !withdraw(self, wait, false)) {
         *result = sleep_until_stored(self);
         return false;
     }
     const uint32_t process = sp__process_number;
-    hooks->late(hooks->context);
+    *ret_alarm = hooks->late(hooks->context);
     if (wait->keeps_place) {
         *result = self->token; /* for one that does not go on */
         return process == sp__process_number || link_in_child(self, wait);
@@ -210,8 +210,7 @@ static enum sp__parked sleep_until_woken(struct sleeper *self, const struct sp__
         case SLEPT_TOO_LONG:
             if (!alarm_first)
                 return give_up(self, wait, SP__PARK_TIMEOUT);
-            alarm = SP__NEVER;
-            if (!be_late(self, wait, hooks, &result))
+            if (!be_late(self, wait, hooks, &alarm, &result))
                 return result;
         }
     }

@@ -238,6 +238,7 @@ void sp__runner_push(struct sp__runner *runner, const char *name)
     runner->cancel_word = NULL;
     runner->pool = outer->pool;
     runner->worker = outer->worker;
+    runner->helps = outer->helps;
     runner->thread = outer->thread;
     runner->deferred.next = runner->deferred.prev = NULL;
     runner->help_floor = outer->help_floor;

@@ -21,12 +21,13 @@ struct sp__block_hooks {
     void (*before)(void *context);
     void (*after)(void *context);
     void *context;
-    /* After `before`: when is `late` to be called, once, if the sleep still lasts?  SP__NEVER: not.  `for_time_only`: nothing
-       can end it but time.  Optional, both or none. */
+    /* After `before`: when is `late` to be called, if the sleep still lasts?  SP__NEVER: not.  `for_time_only`: nothing can end
+       it but time.  Optional, both or none. */
     int64_t (*alarm)(void *context, bool for_time_only);
     /* In the thread that sleeps, which is awake for it: without a lock, out of the graph of waits and, but for waits that
-       keep their place, of the queue of sleepers.  It may run code of the user's, which may wait. */
-    void (*late)(void *context);
+       keep their place, of the queue of sleepers.  It may run code of the user's, which may wait.  Says when to call it
+       again. */
+    int64_t (*late)(void *context);
 };
 
 struct sp__edge;
@@ -42,6 +43,7 @@ struct sp__runner {
     const uint64_t *cancel_word;         /* the state word of that task's future, or NULL */
     const void *pool;                    /* the executor whose worker this is, or NULL */
     void *worker;                        /* that executor's record of this thread, or NULL */
+    bool helps;               /* a wait may run on this stack what it waits for: not in an initializer or a finalizer */
     void *thread;             /* its handle, see thread/; NULL: a thread of somebody else's, not asked for yet */
     struct sp__list deferred; /* sleepers that it has unlinked and will wake, see sp__wake_deferred */
     uintptr_t help_floor;     /* a waiter below it on its stack runs no other task there; 0: not asked, or unknown */

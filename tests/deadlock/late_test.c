@@ -29,7 +29,7 @@ static int64_t at_once(void *context, bool for_time_only)
 }
 
 /* The hook's own waits have no hook. */
-static void call_without_hooks(void *context)
+static int64_t call_without_hooks(void *context)
 {
     const struct sp__block_hooks *hooks = sp__self()->hooks;
     void (*const *fn)(void) = context;
@@ -37,6 +37,7 @@ static void call_without_hooks(void *context)
     sp__add_relaxed(&calls, 1);
     (*fn)();
     sp__self()->hooks = hooks;
+    return SP__NEVER;
 }
 
 static void (*in_the_hook)(void);

@@ -4,6 +4,8 @@
    SPDX-License-Identifier: MIT */
 #include "testing.h"
 
+#include <string.h>
+
 #include <spool.h>
 
 #include "executor/pool.h"
@@ -23,41 +25,211 @@ static uint64_t crew_of_pool(void)
     return sp__load_seq_cst(&sp__pool_of(pool)->crew);
 }
 
+static sp_event holder_ends;
+
+static sp_status wait_until_released(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_event_wait(&holder_ends, SP_FOREVER);
+    return SP_OK;
+}
+SP_TASK(wait_until_released, sp_none, sp_none);
+
 /* ---- an initializer that waits ---- */
 
 static sp_wait_until awaited_until;
-static uint32_t initialized; /* atomic */
+static uint32_t begun, refused;     /* atomic: initializers */
+static _Thread_local bool is_ready; /* this worker's initializer is over */
+static uint32_t too_early;          /* atomic: tasks that ran in a worker before that */
 
-/* Submits to its own pool and waits without a limit: with one worker there is nobody else to run it. */
-static sp_status wait_for_own_submits(void *arg)
+static sp_status look_whether_ready(const int *in, int *out)
+{
+    sp__add_seq_cst(&too_early, !is_ready);
+    return pass(in, out);
+}
+SP_TASK(look_whether_ready, int, int);
+
+/* Submit to the own pool, and wait. */
+static sp_status wait_for_own_submits(double timeout)
 {
     sp_future *futures[3];
-    (void)arg;
     for (int i = 0; i < 3; i++)
-        futures[i] = sp_submit(pool, pass, i);
-    sp_status status = sp_wait(futures, 3, awaited_until, SP_FOREVER);
+        futures[i] = sp_submit(pool, look_whether_ready, i);
+    sp_status status = sp_wait(futures, 3, awaited_until, timeout);
     for (int i = 0; i < 3; i++)
-        (void)sp_future_error(futures[i]); /* the shutdown may have been quicker */
+        (void)sp_future_error(futures[i]);
     sp_release_all(futures, 3);
-    sp__add_seq_cst(&initialized, 1);
     return status;
 }
 
-static void an_initializer_waits_for_what_it_submits(void **state)
+static sp_status first_waits_for_own_submits(void *arg)
+{
+    (void)arg;
+    sp_status status = sp__add_seq_cst(&begun, 1) == 0 ? wait_for_own_submits(SP_FOREVER) : SP_OK;
+    is_ready = true;
+    return status;
+}
+
+static const sp_wait_until ways[] = { SP_ALL_COMPLETED, SP_FIRST_COMPLETED, SP_FIRST_ERROR };
+
+static void an_initializer_waits_for_what_others_run(void **state)
 {
     (void)state;
-    static const sp_wait_until ways[] = { SP_ALL_COMPLETED, SP_FIRST_COMPLETED, SP_FIRST_ERROR };
-    for (unsigned i = 0; i < 9; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         awaited_until = ways[i % 3];
-        pool = sp_thread_pool(.max_workers = 1 + i / 3, .initializer = wait_for_own_submits);
-        sp_auto(sp_future) future = sp_submit(pool, pass, 5);
+        begun = 0;
+        pool = sp_thread_pool(.max_workers = 2 + i / 3, .initializer = first_waits_for_own_submits);
+        sp_auto(sp_future) future = sp_submit(pool, look_whether_ready, 5);
         int value = 0;
         assert_int_equal(sp_result(future, &value, SP_FOREVER), SP_OK);
         assert_int_equal(value, 5);
         assert_int_equal(sp_shutdown(pool), SP_OK);
         sp_executor_release(pool);
     }
-    assert_true(sp__load_seq_cst(&initialized) >= 9);
+    assert_int_equal(too_early, 0);
+}
+
+static sp_status all_wait_for_own_submits(void *arg)
+{
+    (void)arg;
+    sp__add_seq_cst(&begun, 1);
+    sp_status status = wait_for_own_submits(SP_FOREVER);
+    sp__add_seq_cst(&refused, status == SP_DEADLOCK);
+    return status;
+}
+
+/* All workers that there may be are in initializers that wait for what only a worker could run. */
+static void initializers_that_all_wait_get_deadlock(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 9; i++) {
+        awaited_until = ways[i % 3];
+        begun = refused = 0;
+        pool = sp_thread_pool(.max_workers = 1 + i / 3, .initializer = all_wait_for_own_submits);
+        sp_auto(sp_future) future = sp_submit(pool, look_whether_ready, 5);
+        assert_int_equal(sp_result(future, NULL, SP_FOREVER), SP_BROKEN_POOL);
+        assert_non_null(strstr(sp_future_error(future)->message, "wait"));
+        assert_int_equal(sp_shutdown(pool), SP_OK);
+        assert_int_equal(begun, 1 + i / 3);
+        assert_int_equal(refused, 1);
+        sp_executor_release(pool);
+    }
+    assert_int_equal(too_early, 0);
+}
+
+static sp_status all_wait_for_a_while(void *arg)
+{
+    (void)arg;
+    sp_status status = wait_for_own_submits(0.02);
+    is_ready = true;
+    return status == SP_TIMEOUT ? SP_OK : status;
+}
+
+static void initializers_whose_wait_ends_in_time_go_on(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 9; i++) {
+        awaited_until = ways[i % 3];
+        pool = sp_thread_pool(.max_workers = 1 + i / 3, .initializer = all_wait_for_a_while);
+        sp_auto(sp_future) future = sp_submit(pool, look_whether_ready, 5);
+        assert_int_equal(sp_result(future, NULL, SP_FOREVER), SP_OK);
+        assert_int_equal(sp_shutdown(pool), SP_OK);
+        sp_executor_release(pool);
+    }
+    assert_int_equal(too_early, 0);
+}
+
+/* ---- slow initializers ---- */
+
+static sp_event slow_one_ends;
+
+static sp_status second_is_slow(void *arg)
+{
+    (void)arg;
+    if (sp__add_seq_cst(&begun, 1) == 1)
+        sp_event_wait(&slow_one_ends, SP_FOREVER);
+    return SP_OK;
+}
+
+static void assert_is_run(int value)
+{
+    sp_auto(sp_future) future = sp_submit(pool, pass, value);
+    int got = 0;
+    assert_int_equal(sp_result(future, &got, SP_FOREVER), SP_OK);
+    assert_int_equal(got, value);
+}
+
+/* One worker is idle, one in its initializer for as long as it takes. */
+static void an_idle_worker_is_called_while_another_is_in_its_initializer(void **state)
+{
+    (void)state;
+    begun = 0;
+    sp_event_clear(&slow_one_ends);
+    sp_event_clear(&holder_ends);
+    pool = sp_thread_pool(.max_workers = 2, .initializer = second_is_slow);
+    sp_auto(sp_future) holder = sp_submit(pool, wait_until_released);
+    test_await(sp_future_running(holder));
+    sp_auto(sp_future) other = sp_submit(pool, pass, 1); /* its worker comes too late to run it */
+    test_await(sp__load_seq_cst(&begun) == 2);
+    sp_event_set(&holder_ends);
+    assert_int_equal(sp_result(other, NULL, SP_FOREVER), SP_OK);
+    for (int i = 0; i < 100; i++)
+        assert_is_run(i); /* never, if it waits for the slow one */
+    sp_event_set(&slow_one_ends);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+}
+
+/* One worker is busy, one in its initializer: a third is started, as long as there may be one. */
+static void a_worker_is_started_beside_one_in_its_initializer(void **state)
+{
+    (void)state;
+    begun = 0;
+    sp_event_clear(&slow_one_ends);
+    sp_event_clear(&holder_ends);
+    pool = sp_thread_pool(.max_workers = 3, .initializer = second_is_slow);
+    sp_auto(sp_future) holder = sp_submit(pool, wait_until_released);
+    test_await(sp_future_running(holder));
+    sp_auto(sp_future) other = sp_submit(pool, pass, 1);
+    test_await(sp__load_seq_cst(&begun) == 2);
+    assert_is_run(2);
+    assert_is_run(3);
+    sp_event_set(&slow_one_ends);
+    sp_event_set(&holder_ends);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+}
+
+/* A task waits, and lends its permit.  The worker that is started in its place is still in its initializer when the wait ends,
+   and has no use for the permit. */
+static sp_future *child;
+
+static sp_status wait_in_vain(const sp_none *in, sp_status *out)
+{
+    (void)in;
+    child = sp_submit(pool, pass, 6);
+    *out = sp_wait(&child, 1, SP_FIRST_COMPLETED, 0.02);
+    return SP_OK;
+}
+SP_TASK(wait_in_vain, sp_none, sp_status);
+
+static void a_worker_in_its_initializer_holds_no_permit(void **state)
+{
+    (void)state;
+    begun = 0;
+    sp_event_clear(&slow_one_ends);
+    pool = sp_thread_pool(.max_workers = 1, .initializer = second_is_slow);
+    sp_auto(sp_future) waiter = sp_submit(pool, wait_in_vain, SP_NONE);
+    sp_status inner = SP_OK;
+    assert_int_equal(sp_result(waiter, &inner, SP_FOREVER), SP_OK);
+    assert_int_equal(inner, SP_TIMEOUT);
+    int value = 0;
+    assert_int_equal(sp_result(child, &value, SP_FOREVER), SP_OK); /* by the worker that has waited */
+    assert_int_equal(value, 6);
+    sp_event_set(&slow_one_ends);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_future_release(child);
+    sp_executor_release(pool);
 }
 
 /* ---- a finalizer that waits ---- */
@@ -117,84 +289,67 @@ static sp_status submit_and_wait(const int *in, int *out)
 }
 SP_TASK(submit_and_wait, int, int);
 
-static void *submit_one(void *arg)
+static sp_future *top_task;
+
+static sp_status wait_for_top(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return sp_wait(&top_task, 1, SP_FIRST_COMPLETED, SP_FOREVER);
+}
+SP_TASK(wait_for_top, sp_none, sp_none);
+
+static void *submit_wait_for_top(void *arg)
 {
     (void)arg;
-    sp_auto(sp_future) future = sp_submit(pool, pass, 1);
-    return sp_result(future, NULL, SP_FOREVER) == SP_OS_ERROR ? NULL : &pool;
+    sp_auto(sp_future) future = sp_submit(pool, wait_for_top, SP_NONE);
+    return sp_result(future, NULL, SP_FOREVER) == SP_OK ? NULL : &pool;
+}
+
+static struct sp__pool seen_of_pool(void)
+{
+    struct sp__pool *of_pool = sp__pool_of(pool), seen;
+    sp_lock_acquire(&of_pool->lock);
+    seen.lent = of_pool->lent;
+    seen.starting = of_pool->starting;
+    seen.stuck = of_pool->stuck;
+    sp_lock_release(&of_pool->lock);
+    return seen;
 }
 
 static unsigned lent(void)
 {
-    struct sp__pool *of_pool = sp__pool_of(pool);
-    sp_lock_acquire(&of_pool->lock);
-    unsigned now = of_pool->lent;
-    sp_lock_release(&of_pool->lock);
-    return now;
+    return seen_of_pool().lent;
 }
 
-/* A submitter starts a worker.  Meanwhile the only task submits and goes to sleep: somebody comes to run it.  Nobody comes. */
+/* A submitter starts a worker, but another takes its task, and goes to sleep.  Then the only other task submits one, and goes
+   to sleep as well: somebody comes to run it.  Nobody comes. */
 static void a_start_that_fails_is_told_to_a_task_that_relied_on_it(void **state)
 {
     (void)state;
-    pool = sp_thread_pool(.max_workers = 2);
-    sp_auto(sp_future) top = sp_submit(pool, submit_and_wait, 7);
-    test_await(sp_future_running(top) && sp__crew_searching(crew_of_pool()) == 0);
+    sp_event_clear(&holder_ends);
+    pool = sp_thread_pool(.max_workers = 3);
+    top_task = sp_submit(pool, submit_and_wait, 7);
+    sp_auto(sp_future) holder = sp_submit(pool, wait_until_released);
+    test_await(sp_future_running(top_task) && sp_future_running(holder) && sp__crew_searching(crew_of_pool()) == 0 &&
+               seen_of_pool().starting == 0);
     sp__registry_lock(); /* stops the start in its middle */
-    pthread_t submitter = test_thread(submit_one, NULL);
-    test_await(sp__crew_searching(crew_of_pool()) == 1);
+    pthread_t submitter = test_thread(submit_wait_for_top, NULL);
+    test_await(seen_of_pool().starting == 1);
+    sp_event_set(&holder_ends);
+    test_await(lent() == 1);
     sp_event_set(&submits_now);
-    test_await(lent() == 1 && sp__crew_awake(crew_of_pool()) == 1);
+    test_await(lent() == 2 && sp__crew_awake(crew_of_pool()) == 0);
     sp__fault_arm(1, false);
     sp__registry_unlock();
     int status = SP_OK;
-    assert_int_equal(sp_result(top, &status, SP_FOREVER), SP_OK);
+    assert_int_equal(sp_result(top_task, &status, SP_FOREVER), SP_OK);
     assert_int_equal(sp__fault_disarm(), 1);
     assert_int_equal(status, SP_OS_ERROR);
     void *wrong;
     assert_int_equal(pthread_join(submitter, &wrong), 0);
     assert_null(wrong);
     assert_int_equal(sp_shutdown(pool), SP_OK);
-    sp_executor_release(pool);
-}
-
-static sp_event waits_now;
-
-/* Leaves something in the queue, and waits for a task that runs. */
-static sp_status submit_and_wait_for_other(sp_future *const *in, int *out)
-{
-    sp_event_wait(&waits_now, SP_FOREVER);
-    sp_auto(sp_future) inner = sp_submit(pool, pass, 8);
-    sp_status status = sp_wait(in, 1, SP_FIRST_COMPLETED, SP_FOREVER);
-    *out = (int)sp_result(inner, NULL, SP_FOREVER);
-    return status;
-}
-typedef sp_future *future_pointer;
-SP_TASK(submit_and_wait_for_other, future_pointer, int);
-
-/* The same, but it is a task that starts the worker, to go to sleep itself. */
-static void a_start_that_fails_for_a_task_is_told_to_another(void **state)
-{
-    (void)state;
-    sp_event_clear(&submits_now);
-    pool = sp_thread_pool(.max_workers = 2);
-    sp_auto(sp_future) other = sp_submit(pool, submit_and_wait, 7);
-    sp_auto(sp_future) top = sp_submit(pool, submit_and_wait_for_other, other);
-    test_await(sp_future_running(top) && sp__crew_searching(crew_of_pool()) == 0);
-    sp__registry_lock();
-    sp_event_set(&waits_now);
-    test_await(lent() == 1 && sp__crew_searching(crew_of_pool()) == 1);
-    sp_event_set(&submits_now);
-    test_await(lent() == 2 && sp__crew_awake(crew_of_pool()) == 1);
-    sp__fault_arm(1, false);
-    sp__registry_unlock();
-    int status = SP_OK;
-    assert_int_equal(sp_result(top, &status, SP_FOREVER), SP_OK);
-    assert_int_equal(sp__fault_disarm(), 1);
-    assert_int_equal(status, SP_OS_ERROR);
-    assert_int_equal(sp_result(other, &status, SP_FOREVER), SP_OK);
-    assert_int_equal(status, SP_OS_ERROR);
-    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_future_release(top_task);
     sp_executor_release(pool);
 }
 
@@ -242,7 +397,6 @@ static void shutdown_waits_for_a_submit_that_is_about_to_call_a_worker(void **st
 /* ---- a broken pool, whose futures two workers fail at a time ---- */
 
 static sp_future *children[3];
-static sp_event held_task_ends;
 static uint32_t workers_begun; /* atomic */
 
 static sp_status third_worker_fails(void *arg)
@@ -254,19 +408,11 @@ static sp_status third_worker_fails(void *arg)
     return SP_USER_ERROR;
 }
 
-static sp_status wait_until_released(const sp_none *in, sp_none *out)
-{
-    (void)in, (void)out;
-    sp_event_wait(&held_task_ends, SP_FOREVER);
-    return SP_OK;
-}
-SP_TASK(wait_until_released, sp_none, sp_none);
-
 /* Between the third child and the second another worker comes and fails the second, for which a task waits. */
 static void let_another_worker_go_on(sp_future *future, void *context)
 {
     (void)future, (void)context;
-    sp_event_set(&held_task_ends);
+    sp_event_set(&holder_ends);
     test_await(sp_future_done(children[1]));
 }
 
@@ -283,7 +429,8 @@ SP_TASK(wait_for_second_child, sp_none, sp_none);
 static void an_awaited_future_of_a_broken_pool_keeps_its_place(void **state)
 {
     (void)state;
-    pool = sp_thread_pool(.max_workers = 3, .initializer = third_worker_fails);
+    sp_event_clear(&holder_ends);
+    pool = sp_thread_pool(.max_workers = 2, .initializer = third_worker_fails);
     sp_auto(sp_future) holder = sp_submit(pool, wait_until_released);
     test_await(sp_future_running(holder) && sp__crew_searching(crew_of_pool()) == 0);
     sp_auto(sp_future) waiter = sp_submit(pool, wait_for_second_child);
@@ -305,7 +452,7 @@ static sp_event cancelling, cancel_goes_on;
 static void stop_cancelling(sp_future *future, void *context)
 {
     (void)future, (void)context;
-    sp_event_set(&held_task_ends);
+    sp_event_set(&holder_ends);
     sp_event_set(&cancelling);
     sp_event_wait(&cancel_goes_on, SP_FOREVER);
 }
@@ -319,7 +466,7 @@ static void *cancel_all(void *arg)
 static void a_pool_is_not_idle_while_its_futures_are_cancelled(void **state)
 {
     (void)state;
-    sp_event_clear(&held_task_ends);
+    sp_event_clear(&holder_ends);
     pool = sp_thread_pool(.max_workers = 1);
     sp_auto(sp_future) holder = sp_submit(pool, wait_until_released);
     test_await(sp_future_running(holder));
@@ -401,9 +548,9 @@ static void deep_waits_leave_few_deques(void **state)
 {
     (void)state;
     pool = sp_thread_pool(.max_workers = 1);
-    sp_auto(sp_future) top = sp_submit(pool, timed_depth, 200);
+    sp_auto(sp_future) outer = sp_submit(pool, timed_depth, 200);
     int depth = 0;
-    assert_int_equal(sp_result(top, &depth, SP_FOREVER), SP_OK);
+    assert_int_equal(sp_result(outer, &depth, SP_FOREVER), SP_OK);
     assert_int_equal(depth, 200);
     assert_int_equal(sp_shutdown(pool), SP_OK);
     assert_in_range(sp__pool_of(pool)->deque_count, 1, 40);
@@ -413,10 +560,14 @@ static void deep_waits_leave_few_deques(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_initializer_waits_for_what_it_submits),
+        cmocka_unit_test(an_initializer_waits_for_what_others_run),
+        cmocka_unit_test(initializers_that_all_wait_get_deadlock),
+        cmocka_unit_test(initializers_whose_wait_ends_in_time_go_on),
+        cmocka_unit_test(an_idle_worker_is_called_while_another_is_in_its_initializer),
+        cmocka_unit_test(a_worker_is_started_beside_one_in_its_initializer),
+        cmocka_unit_test(a_worker_in_its_initializer_holds_no_permit),
         cmocka_unit_test(a_finalizer_that_waits_has_no_permit_to_give),
         cmocka_unit_test(a_start_that_fails_is_told_to_a_task_that_relied_on_it),
-        cmocka_unit_test(a_start_that_fails_for_a_task_is_told_to_another),
         cmocka_unit_test(shutdown_waits_for_a_submit_that_is_about_to_call_a_worker),
         cmocka_unit_test(an_awaited_future_of_a_broken_pool_keeps_its_place),
         cmocka_unit_test(deques_of_sleepers_are_not_looked_at),

@@ -9,8 +9,9 @@ enum crew_weakness {
     CREW_LOOK,        /* the order of sp__crew_look */
     FOUND_ORDER,      /* of the change of the word, before one looks at the queues */
     LIE_DOWN_ORDER,   /* as above */
-    UNCALL_ORDER,     /* as above */
     STEP_ASIDE_ORDER, /* as above */
+    PARKED_ORDER,     /* of the count of those who sleep and keep their permit, before one looks whether all do */
+    PARKED_LOOK,      /* the order of that look */
     INBOX_PUT,        /* the order of the change of a queue, before one looks at the word */
     DEQUE_PUT,        /* as above */
     LIST_PUT,         /* as above, of the list of deques */
@@ -19,8 +20,10 @@ enum crew_weakness {
     LIST_LOOK,        /* as above */
     CALL_NEXT,        /* a step: by who has found a task */
     LAST_LOOK,        /* at the queues, under the lock, before one sleeps */
-    MAKE_DO,          /* with a sleeper, if no worker can be started */
     CALL_SUBSTITUTE,  /* by who steps aside */
+    RELY_ON_SLOW,     /* not: on an initializer that was begun before the task came */
+    LOOK_LATER,       /* by who is the last to sleep and keep its permit */
+    LOOK_AT_SUBMIT,   /* whether all who hold a permit sleep */
     GIVE_UP,          /* also when all who are alive wait in their tasks */
     LOOK_AGAIN        /* under the lock, before one calls */
 };
@@ -37,7 +40,9 @@ enum {
     LENDS = 8,   /* the first task waits for another, and steps aside */
     FAILS = 16,  /* a worker cannot be started */
     CLOSES = 32, /* the pool is shut down */
-    BOTH = 64    /* the second task waits for the same child as the first */
+    BOTH = 64,   /* the second task waits for the same child as the first */
+    SLOW = 128,  /* the second worker's initializer ends when all else has; the last task but one waits for the last */
+    KEEPS = 256 /* the first task waits for the last and keeps its permit; the others wait for the first, as they may */
 };
 
 enum deed { RUNS, BLOCKS_FOR, STEPS_ASIDE_FOR };
@@ -49,6 +54,7 @@ struct task {
     struct task *awaited; /* by this one, as `deed` says */
     struct task *child;   /* NULL: it has none */
     bool taken, claimed, ended;
+    unsigned waiters; /* so many tasks wait for it at most */
 };
 
 typedef struct task sp__deque_item;
@@ -65,13 +71,15 @@ struct worker {
     rl::semaphore<struct wake_tag> wake;
     bool used;               /* guarded by the pool's lock: started, and not decided to end */
     bool dismissed;          /* as above */
-    bool searching, called;  /* its own: counted so; because somebody called it */
+    bool awake, searching;   /* its own: counted so */
+    bool called;             /* its own: it searches because somebody called it */
+    bool keeps;              /* guarded by the pool's lock: it keeps its permit in a wait */
     struct sp__deque *deque; /* its own: NULL until its first task submits something */
 };
 
 struct pool {
     sp__crew_word crew;
-    model_word starting;
+    model_word parked;
     model_word deques; /* so many of all_deques are there */
     struct sp__deque all_deques[MOST_WORKERS];
     struct {
@@ -85,8 +93,13 @@ struct pool {
     struct worker *sleepers[MOST_WORKERS]; /* guarded by lock: the last one last */
     unsigned asleep;                       /* as above: so many are in there */
     unsigned alive;                        /* as above: so many are started, and not decided to end */
+    unsigned starting;                     /* as above: so many of them have not begun to search */
+    unsigned submitted_at_start;           /* as above: tasks, when one was started last */
+    unsigned lent;                         /* as above: permits */
+    bool is_due;                           /* as above: nothing has moved for long enough */
     bool closed;                           /* as above; read without it as a hint */
     bool over;                             /* as above: nothing will be started any more */
+    rl::semaphore<struct slow_tag> slow_ends;
 };
 
 /* The schedule's. */
@@ -98,9 +111,10 @@ static int may;                    /* LIMITS and so on */
 static bool looking[MOST_THREADS]; /* in has_tasks */
 
 static struct {
-    unsigned planned, ended; /* tasks */
-    unsigned called;         /* workers that were called and have not stopped searching yet */
-    unsigned back;           /* how often one came back for its permit */
+    unsigned planned, submitted, ended; /* tasks */
+    unsigned begun;                     /* workers */
+    unsigned called;                    /* workers that were called and have not stopped searching yet */
+    unsigned back;                      /* how often one came back for its permit */
 } so_far;
 
 static uint64_t load_seq_cst(const model_word *word, rl::debug_info_param where)
@@ -108,6 +122,8 @@ static uint64_t load_seq_cst(const model_word *word, rl::debug_info_param where)
     int which = NONE;
     if (word == &pool->crew)
         which = CREW_LOOK;
+    else if (word == &pool->parked)
+        which = PARKED_LOOK;
     else if (looking[rl::thread_index()])
         which = word == &pool->inbox.put     ? INBOX_LOOK
                 : word == &pool->deques      ? LIST_LOOK
@@ -130,6 +146,7 @@ static uint64_t sub_seq_cst(model_word *word, uint64_t value, rl::debug_info_par
 #define sp__sub_relaxed(p, value) (void)(p)->fetch_sub((value), rl::mo_relaxed, RL_INFO)
 #define sp__add_seq_cst(p, value)                                                                                      \
     (p)->fetch_add((value), model_order(LIE_DOWN_ORDER, rl::mo_seq_cst, rl::mo_acq_rel), RL_INFO)
+#define add_parked() (void)pool->parked.fetch_add(1, model_order(PARKED_ORDER, rl::mo_seq_cst, rl::mo_acq_rel), RL_INFO)
 #define sp__sub_seq_cst(p, value) sub_seq_cst((p), (value), RL_INFO)
 
 #define SP__DEQUE_SLOTS SLOTS
@@ -138,13 +155,14 @@ static uint64_t sub_seq_cst(model_word *word, uint64_t value, rl::debug_info_par
 
 static uint64_t sub_seq_cst(model_word *word, uint64_t value, rl::debug_info_param where)
 {
-    int which = value == SP__SEARCHING ? FOUND_ORDER : value == SP__AWAKE ? STEP_ASIDE_ORDER : UNCALL_ORDER;
+    int which = value == SP__SEARCHING ? FOUND_ORDER : STEP_ASIDE_ORDER;
     return word->fetch_sub(value, model_order(which, rl::mo_seq_cst, rl::mo_acq_rel), where);
 }
 
 static struct {
-    unsigned long sleepers_called, started, not_started, made_do, called_next, called_substitute, stayed_up, timed_out,
-        called_late, surplus, lent, taken_back, stolen, adopted, full, gave_up, refused;
+    unsigned long sleepers_called, started, not_started, called_next, called_substitute, stayed_up, timed_out,
+        called_late, surplus, lent, taken_back, stolen, adopted, full, gave_up, refused, no_permit, slow, beside_slow,
+        kept, relieved, relieved_by_submit;
 } happened;
 
 /* ---- inbox.c ---- */
@@ -239,17 +257,9 @@ static bool has_tasks(void)
 
 /* ---- crew.c ---- */
 
-enum need { NOT_NEEDED, NOBODY_SEARCHES, WORKERS_START };
-
-static enum need needs_one(void)
+static bool needs_one(void)
 {
-    uint64_t seen = sp__crew_look(&pool->crew);
-    if (sp__crew_awake(seen) >= max_workers)
-        return NOT_NEEDED;
-    if (sp__crew_searching(seen) == 0)
-        return NOBODY_SEARCHES;
-    bool more = sp__load_relaxed(&pool->starting) > 0 && inbox_size() > sp__crew_searching(seen);
-    return more ? WORKERS_START : NOT_NEEDED;
+    return sp__crew_needs_one(sp__crew_look(&pool->crew), max_workers);
 }
 
 static struct worker *pop_sleeper(void)
@@ -258,28 +268,29 @@ static struct worker *pop_sleeper(void)
 }
 
 /* Under the lock. */
-static void call(bool a_sleeper)
+static struct worker *call_sleeper(void)
 {
-    sp__crew_call(&pool->crew, a_sleeper);
-    so_far.called++;
+    struct worker *sleeper = pop_sleeper();
+    if (sleeper != NULL) {
+        sp__crew_call(&pool->crew);
+        so_far.called++;
+    }
+    return sleeper;
 }
 
-static void make_do(void)
+/* Under the lock. */
+static bool may_start(void)
 {
-    struct worker *sleeper = NULL;
-    sp__crew_uncall(&pool->crew);
-    so_far.called--;
-    sp__sub_relaxed(&pool->starting, 1);
-    if (model_weakened == MAKE_DO)
-        return;
-    pool->lock.lock(RL_INFO);
-    if (has_tasks() && (sleeper = pop_sleeper()) != NULL)
-        call(true);
-    pool->lock.unlock(RL_INFO);
-    if (sleeper != NULL) {
-        happened.made_do++;
-        sleeper->wake.signal(RL_INFO);
-    }
+    uint64_t queued = inbox_size(), count = sp__load_seq_cst(&pool->deques);
+    if (sp__crew_awake(sp__crew_look(&pool->crew)) + pool->starting >= max_workers)
+        return false;
+    for (uint64_t i = 0; i < count; i++)
+        queued += sp__deque_size(&pool->all_deques[i]);
+    if (queued > pool->starting)
+        return true;
+    bool is_new = queued > 0 && so_far.submitted != pool->submitted_at_start && model_weakened != RELY_ON_SLOW;
+    happened.beside_slow += is_new;
+    return is_new;
 }
 
 /* False: it cannot be started, and is counted in `alive` no more. */
@@ -294,7 +305,7 @@ static bool start_worker(void)
     if (worker != NULL)
         worker->used = true;
     else
-        pool->alive--;
+        pool->alive--, pool->starting--;
     pool->lock.unlock(RL_INFO);
     *(worker != NULL ? &happened.started : &happened.not_started) += 1;
     if (worker != NULL)
@@ -303,34 +314,39 @@ static bool start_worker(void)
 }
 
 /* False: one had to be started, and could not. */
-static bool call_worker(void)
+static bool call_one(bool *ret_starts)
 {
-    enum need need = needs_one();
-    if (need == NOT_NEEDED)
-        return true;
-    pool->lock.lock(RL_INFO);
-    if (model_weakened != LOOK_AGAIN && (need = needs_one()) == NOT_NEEDED) {
+    struct worker *sleeper = NULL;
+    bool starts = false;
+    if (needs_one()) {
+        pool->lock.lock(RL_INFO);
+        if (model_weakened == LOOK_AGAIN || needs_one()) {
+            RL_ASSERT(so_far.called == 0); /* of those who were called none is still to look */
+            sleeper = call_sleeper();
+            starts = sleeper == NULL && may_start();
+        }
+        if (starts) {
+            pool->submitted_at_start = so_far.submitted;
+            pool->starting++;
+            pool->alive++;
+        }
         pool->lock.unlock(RL_INFO);
-        return true;
     }
-    /* of those who were called none is still to look */
-    RL_ASSERT(need != NOBODY_SEARCHES || so_far.called == 0);
-    struct worker *sleeper = pop_sleeper();
+    *ret_starts = starts;
     if (sleeper != NULL) {
-        call(true);
-        pool->lock.unlock(RL_INFO);
         happened.sleepers_called++;
         sleeper->wake.signal(RL_INFO);
-        return true;
     }
-    call(false);
-    sp__add_relaxed(&pool->starting, 1);
-    pool->alive++;
-    pool->lock.unlock(RL_INFO);
-    bool started = start_worker();
-    if (!started)
-        make_do();
-    return started;
+    return !starts || start_worker();
+}
+
+static bool call_worker(void)
+{
+    bool starts, ok;
+    do
+        ok = call_one(&starts);
+    while (ok && starts && (may & SLOW));
+    return ok;
 }
 
 /* Under the lock. */
@@ -357,12 +373,12 @@ static void count_out(struct worker *self)
 /* Under the lock. */
 static enum does try_to_lie(struct worker *self)
 {
-    uint64_t seen = sp__crew_lie_down(&pool->crew, self->searching);
+    uint64_t seen = sp__crew_lie_down(&pool->crew, self->awake, self->searching);
     so_far.called -= self->called;
-    self->searching = self->called = false;
+    self->awake = self->searching = self->called = false;
     if (model_weakened != LAST_LOOK && sp__crew_needs_one(seen, max_workers) && has_tasks()) {
         sp__crew_get_up(&pool->crew, true);
-        self->searching = self->called = true;
+        self->awake = self->searching = self->called = true;
         so_far.called++;
         happened.stayed_up++;
         return STAYS_UP;
@@ -403,7 +419,7 @@ static bool rise(struct worker *self, bool woken)
     happened.called_late += !out_of_time && !woken;
     if (!out_of_time && !woken)
         (void)self->wake.wait(false, false, RL_INFO);
-    self->searching = self->called = !ends;
+    self->awake = self->searching = self->called = !ends;
     return !ends;
 }
 
@@ -432,6 +448,7 @@ static void end_pool(void)
         if (!pool->workers[i].used)
             pool->workers[i].start.signal(RL_INFO);
     pool->lock.unlock(RL_INFO);
+    pool->slow_ends.signal(RL_INFO);
 }
 
 static void count_end(struct task *task, bool ran)
@@ -441,8 +458,8 @@ static void count_end(struct task *task, bool ran)
     so_far.ended++;
     if (!ran && task->child != NULL)
         so_far.ended++; /* it will not be submitted */
-    task->done.signal(RL_INFO);
-    task->done.signal(RL_INFO);
+    for (unsigned i = 0; i < task->waiters; i++)
+        task->done.signal(RL_INFO);
     if (so_far.ended == so_far.planned)
         end_pool();
 }
@@ -457,8 +474,9 @@ static void leaves_queue(struct task *task)
 static void give_up_queue(void)
 {
     pool->lock.lock(RL_INFO);
-    bool alone = model_weakened == GIVE_UP ? pool->alive == 0
-                                           : pool->asleep == 0 && sp__crew_awake(sp__crew_look(&pool->crew)) == 0;
+    bool alone = model_weakened == GIVE_UP
+                     ? pool->alive == 0
+                     : pool->asleep == 0 && pool->starting == 0 && sp__crew_awake(sp__crew_look(&pool->crew)) == 0;
     pool->lock.unlock(RL_INFO);
     for (struct task *task; alone && ((task = inbox_take()) != NULL || (task = steal(NULL)) != NULL);) {
         leaves_queue(task);
@@ -485,18 +503,6 @@ static bool put(struct worker *self, struct task *task)
     return inbox_put(task);
 }
 
-static void submit(struct worker *self, struct task *task)
-{
-    task->content(RL_INFO).store(1);
-    if (!put(self, task)) {
-        happened.refused++;
-        count_end(task, false);
-        return;
-    }
-    if (!call_worker())
-        give_up_queue();
-}
-
 static void shut_down(void)
 {
     pool->lock.lock(RL_INFO);
@@ -508,30 +514,143 @@ static void shut_down(void)
     pool->lock.unlock(RL_INFO);
 }
 
-/* ---- loan.c ---- */
+/* ---- loan.c, starvation.c ---- */
 
-static void give_back(void)
+static bool all_sleep(void)
 {
-    so_far.back++;
-    sp__crew_step_back(&pool->crew);
+    return sp__load_seq_cst(&pool->parked) >= sp__crew_awake(sp__crew_look(&pool->crew));
 }
 
-static bool lend(void)
+/* Under the lock. */
+static void keep_no_longer(struct worker *worker)
 {
-    uint64_t seen = sp__crew_step_aside(&pool->crew);
-    happened.lent++;
-    if (model_weakened == CALL_SUBSTITUTE || !sp__crew_needs_one(seen, max_workers) || !has_tasks())
+    worker->keeps = false;
+    sp__sub_relaxed(&pool->parked, 1);
+}
+
+/* Under the lock. */
+static bool have_one_lend(void)
+{
+    for (int i = 0; i < most_alive; i++)
+        if (pool->workers[i].keeps) {
+            keep_no_longer(&pool->workers[i]);
+            pool->lent++;
+            return true;
+        }
+    return false;
+}
+
+/* Under the lock. */
+static bool any_keeps(void)
+{
+    for (int i = 0; i < most_alive; i++)
+        if (pool->workers[i].keeps)
+            return true;
+    return false;
+}
+
+/* Something is queued, and all who hold a permit sleep.  True: it is too early, look again. */
+static bool relieve(bool submits)
+{
+    pool->lock.lock(RL_INFO);
+    bool relieves = any_keeps() && all_sleep();
+    if (!pool->is_due)
+        pool->is_due = rl::rand(2) == 0;
+    bool too_early = relieves && !pool->is_due;
+    relieves = relieves && !too_early && has_tasks() && have_one_lend();
+    if (relieves) {
+        pool->is_due = false;
+        (void)sp__crew_step_aside(&pool->crew);
+    }
+    pool->lock.unlock(RL_INFO);
+    happened.relieved += relieves;
+    happened.relieved_by_submit += relieves && submits;
+    if (relieves)
+        (void)call_worker();
+    return too_early;
+}
+
+/* Sleep in a wait of a task.  If all who hold a permit do, this one looks for the others, sooner or later. */
+static void sleep_for(struct worker *self, struct task *task, bool timed)
+{
+    bool counts = self != NULL && !self->keeps;
+    if (counts)
+        add_parked();
+    bool looks = model_weakened != LOOK_LATER && (may & KEEPS) && all_sleep();
+    while (task->done.wait(false, timed || looks, RL_INFO) == rl::sema_wakeup_reason_timeout && !timed)
+        looks = relieve(false);
+    if (counts)
+        sp__sub_relaxed(&pool->parked, 1);
+}
+
+/* Under the lock. */
+static bool may_keep(const struct task *task)
+{
+    return (may & KEEPS) && task->claimed && sp__crew_awake(sp__crew_look(&pool->crew)) <= max_workers;
+}
+
+static void give_back(struct worker *self)
+{
+    pool->lock.lock(RL_INFO);
+    pool->is_due = false;
+    if (self->keeps) {
+        keep_no_longer(self);
+    } else {
+        pool->lent--;
+        if (!have_one_lend()) {
+            so_far.back++;
+            sp__crew_step_back(&pool->crew);
+        }
+    }
+    pool->lock.unlock(RL_INFO);
+}
+
+static bool lend(struct worker *self, const struct task *task)
+{
+    bool calls = false;
+    pool->lock.lock(RL_INFO);
+    self->keeps = may_keep(task);
+    if (self->keeps) {
+        pool->is_due = false;
+        add_parked();
+        happened.kept++;
+    } else {
+        pool->lent++;
+        calls = sp__crew_needs_one(sp__crew_step_aside(&pool->crew), max_workers);
+        happened.lent++;
+    }
+    pool->lock.unlock(RL_INFO);
+    if (model_weakened == CALL_SUBSTITUTE || !calls || !has_tasks())
         return true;
     happened.called_substitute++;
     if (call_worker())
         return true;
-    give_back();
+    give_back(self);
     return false;
+}
+
+static void submit(struct worker *self, struct task *task)
+{
+    task->content(RL_INFO).store(1);
+    so_far.submitted++;
+    if (!put(self, task)) {
+        happened.refused++;
+        count_end(task, false);
+        return;
+    }
+    uint64_t awake = sp__crew_awake(sp__crew_look(&pool->crew));
+    if (awake < max_workers) {
+        if (!call_worker())
+            give_up_queue();
+    } else if (model_weakened != LOOK_AT_SUBMIT && sp__load_seq_cst(&pool->parked) >= awake) {
+        (void)relieve(true);
+    }
 }
 
 /* ---- worker.c, await.c ---- */
 
 static void run(struct worker *self, struct task *task);
+static bool lie_down(struct worker *self);
 
 /* Run it ourselves, if nobody has it. */
 static bool help(struct worker *self, struct task *task)
@@ -552,13 +671,16 @@ static void await(struct worker *self, struct task *task, bool is_child)
     bool timed = rl::rand(4) == 0;
     if (is_child && !timed && rl::rand(2) == 0 && help(self, task))
         return;
-    bool lent = lend();
+    bool lent = lend(self, task);
     RL_ASSERT(lent || (may & FAILS));
     if (!lent && !timed && help(self, task))
         return;
-    (void)task->done.wait(false, timed, RL_INFO);
+    if (lent && !self->keeps)
+        (void)task->done.wait(false, timed, RL_INFO);
+    else
+        sleep_for(self, task, timed);
     if (lent)
-        give_back();
+        give_back(self);
 }
 
 static void run(struct worker *self, struct task *task)
@@ -568,7 +690,7 @@ static void run(struct worker *self, struct task *task)
     if (task->child != NULL)
         submit(self, task->child);
     if (task->deed == BLOCKS_FOR)
-        (void)task->awaited->done.wait(false, false, RL_INFO);
+        sleep_for(self, task->awaited, false);
     if (task->deed == STEPS_ASIDE_FOR)
         await(self, task->awaited, task->awaited == task->child);
     count_end(task, true);
@@ -620,13 +742,37 @@ static struct task *next_task(struct worker *self)
     return task;
 }
 
+static void initialize(void)
+{
+    /* whom the last task has called it may wait for, but for no other */
+    if ((may & SLOW) && ++so_far.begun == 2 && so_far.submitted < so_far.planned) {
+        happened.slow++;
+        (void)pool->slow_ends.wait(false, false, RL_INFO);
+    }
+}
+
+static bool take_up_work(struct worker *self)
+{
+    pool->lock.lock(RL_INFO);
+    pool->starting--;
+    bool has_permit = sp__crew_awake(sp__crew_look(&pool->crew)) < max_workers;
+    self->awake = self->searching = self->called = has_permit;
+    if (has_permit) {
+        so_far.called++;
+        sp__crew_enter(&pool->crew);
+    }
+    pool->lock.unlock(RL_INFO);
+    happened.no_permit += !has_permit;
+    return has_permit || lie_down(self);
+}
+
 static void live(struct worker *self)
 {
-    self->searching = self->called = true;
-    self->dismissed = false;
+    self->awake = self->searching = self->called = self->dismissed = self->keeps = false;
     self->deque = NULL;
-    sp__sub_relaxed(&pool->starting, 1);
-    for (struct task *task; (task = next_task(self)) != NULL;) {
+    initialize();
+    struct task *task;
+    for (bool goes_on = take_up_work(self); goes_on && (task = next_task(self)) != NULL;) {
         leaves_queue(task);
         if (task->claimed) /* run by who waited for it */
             continue;
@@ -662,7 +808,10 @@ struct crew_suite
         may = allowed;
         longest_pause = rl::rand(2) == 0 ? 0 : 50;
         object.crew.store(0, rl::mo_relaxed, RL_INFO);
-        object.starting.store(0, rl::mo_relaxed, RL_INFO);
+        object.parked.store(0, rl::mo_relaxed, RL_INFO);
+        object.slow_ends.init(false, 0, 1, RL_INFO);
+        object.starting = object.submitted_at_start = object.lent = 0;
+        object.is_due = false;
         object.deques.store(0, rl::mo_relaxed, RL_INFO);
         object.inbox.put.store(0, rl::mo_relaxed, RL_INFO);
         object.inbox.taken.store(0, rl::mo_relaxed, RL_INFO);
@@ -670,7 +819,7 @@ struct crew_suite
         object.asleep = object.alive = 0;
         for (int i = 0; i < MOST_WORKERS; i++) {
             before_deque(&object.all_deques[i]);
-            object.workers[i].used = false;
+            object.workers[i].used = object.workers[i].keeps = false;
             object.workers[i].start.init(false, 0, 2, RL_INFO);
             object.workers[i].wake.init(false, 0, 1, RL_INFO);
         }
@@ -685,6 +834,7 @@ struct crew_suite
             all[i].deed = RUNS;
             all[i].child = NULL;
             all[i].taken = all[i].claimed = all[i].ended = false;
+            all[i].waiters = 2;
             all[i].done.init(false, 0, 2, RL_INFO);
         }
         if (allowed & BLOCKS)
@@ -696,6 +846,18 @@ struct crew_suite
         if (allowed & BOTH) {
             all[1].deed = BLOCKS_FOR;
             all[1].awaited = first_child;
+        }
+        if (allowed & SLOW) {
+            all[submitters * tasks - 2].deed = BLOCKS_FOR;
+            all[submitters * tasks - 2].awaited = &all[submitters * tasks - 1];
+        }
+        if (allowed & KEEPS) {
+            all[0].deed = BLOCKS_FOR;
+            all[0].awaited = &all[submitters * tasks - 1];
+            for (int i = 1; i < submitters * tasks - 1; i++) {
+                all[i].deed = STEPS_ASIDE_FOR;
+                all[i].awaited = &all[0];
+            }
         }
         so_far.planned = submitters * tasks;
         for (int i = 0; i < submitters * tasks; i++) {
@@ -756,12 +918,14 @@ struct crew_suite
     void after()
     {
         RL_ASSERT(so_far.ended == so_far.planned);
-        RL_ASSERT(object.crew.debug_value() == 0 && object.starting.debug_value() == 0);
+        RL_ASSERT(object.crew.debug_value() == 0 && object.starting == 0);
+        RL_ASSERT(object.parked.debug_value() == 0 && object.lent == 0);
         RL_ASSERT(object.alive == 0 && object.asleep == 0 && so_far.called == 0);
         for (int i = 0; i < MOST_WORKERS; i++) {
             object.workers[i].start.deinit(RL_INFO);
             object.workers[i].wake.deinit(RL_INFO);
         }
+        object.slow_ends.deinit(RL_INFO);
         for (int i = 0; i < 2 * submitters * tasks; i++)
             all[i].done.deinit(RL_INFO);
     }
@@ -781,10 +945,12 @@ static bool as_it_is(const char *program)
          ok;
     ok = model_holds<crew_suite<2, 2, 2, 2, SUBMITS | CLOSES | LIMITS> >(program, "2 workers, shut down") && ok;
     ok = model_holds<crew_suite<2, 2, 2, 1, SUBMITS | LENDS | CLOSES | LIMITS> >(program, "1 lends, shut down") && ok;
+    ok = model_holds<crew_suite<1, 4, 3, 3, SLOW> >(program, "1 blocks, 1 starts slowly") && ok;
+    ok = model_holds<crew_suite<1, 3, 3, 2, KEEPS> >(program, "2 workers, 1 blocks, 1 keeps") && ok;
+    ok = model_holds<crew_suite<1, 3, 3, 2, KEEPS | LIMITS> >(program, "2 workers, 1 keeps, limits") && ok;
     ok = model_happened(program, "called a sleeper", happened.sleepers_called) && ok;
     ok = model_happened(program, "started", happened.started) && ok;
     ok = model_happened(program, "could not be started", happened.not_started) && ok;
-    ok = model_happened(program, "a sleeper did as well", happened.made_do) && ok;
     ok = model_happened(program, "found one task and called for more", happened.called_next) && ok;
     ok = model_happened(program, "stepped aside", happened.lent) && ok;
     ok = model_happened(program, "called a substitute", happened.called_substitute) && ok;
@@ -797,6 +963,12 @@ static bool as_it_is(const char *program)
     ok = model_happened(program, "found the deque full", happened.full) && ok;
     ok = model_happened(program, "took over a deque", happened.adopted) && ok;
     ok = model_happened(program, "failed for want of workers", happened.gave_up) && ok;
+    ok = model_happened(program, "began, and found no permit", happened.no_permit) && ok;
+    ok = model_happened(program, "began slowly", happened.slow) && ok;
+    ok = model_happened(program, "was started beside a slow one", happened.beside_slow) && ok;
+    ok = model_happened(program, "kept its permit", happened.kept) && ok;
+    ok = model_happened(program, "had to give it up", happened.relieved) && ok;
+    ok = model_happened(program, "had to give it up for a submit", happened.relieved_by_submit) && ok;
     return model_happened(program, "refused", happened.refused) && ok;
 }
 
@@ -826,8 +998,10 @@ static bool weakened(const char *program)
                                              { LIST_LOOK, "seq_cst of the look at the list" } };
     static const struct weak one_lends[] = { { STEP_ASIDE_ORDER, "seq_cst of sp__crew_step_aside" },
                                              { CALL_SUBSTITUTE, "calling a substitute" } };
-    static const struct weak starts_fail[] = { { UNCALL_ORDER, "seq_cst of sp__crew_uncall" },
-                                               { MAKE_DO, "making do with a sleeper" } };
+    static const struct weak one_keeps[] = { { PARKED_ORDER, "seq_cst of the count of those who sleep" },
+                                             { PARKED_LOOK, "seq_cst of the look at that" },
+                                             { LOOK_LATER, "the look by the last to sleep" },
+                                             { LOOK_AT_SUBMIT, "the look by who submits" } };
     bool ok = breaks<2, 2, 2, 1, LENDS | FAILS>(program, "1 lends, starts fail", GIVE_UP, "giving up when all wait");
     for (size_t i = 0; i < sizeof one_blocks / sizeof *one_blocks; i++)
         ok = breaks<2, 2, 2, 2, BLOCKS>(program, "1 blocks", one_blocks[i].which, one_blocks[i].name) && ok;
@@ -835,9 +1009,11 @@ static bool weakened(const char *program)
         ok = breaks<1, 2, 3, 3, BLOCKS | BOTH>(program, "2 block", two_block[i].which, two_block[i].name) && ok;
     for (size_t i = 0; i < sizeof one_lends / sizeof *one_lends; i++)
         ok = breaks<2, 2, 2, 1, LENDS>(program, "1 lends", one_lends[i].which, one_lends[i].name) && ok;
-    for (size_t i = 0; i < sizeof starts_fail / sizeof *starts_fail; i++)
-        ok = breaks<2, 2, 2, 2, FAILS>(program, "starts fail", starts_fail[i].which, starts_fail[i].name) && ok;
-    return ok;
+    for (size_t i = 0; i < sizeof one_keeps / sizeof *one_keeps; i++)
+        ok = breaks<1, 3, 3, 2, KEEPS>(program, "1 keeps", one_keeps[i].which, one_keeps[i].name) && ok;
+    return breaks<1, 4, 3, 3, SLOW>(program, "1 blocks, 1 starts slowly", RELY_ON_SLOW,
+                                    "starting one more beside a slow one") &&
+           ok;
 }
 
 int main(int argc, char **argv)
