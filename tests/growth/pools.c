@@ -1,14 +1,15 @@
-/* Pools: what is left in them.
+/* Pools: what is left in them, and what n of something costs those who come after.
 
    SPDX-License-Identifier: MIT */
 #include "growth/growth.h"
 
 #include <spool.h>
 
-enum { STACK = 65536 };
+enum { OPERATIONS = 100, STACK = 65536 };
 
 static sp_executor *pool;
 static sp_event gate;
+static long arrived; /* atomic */
 
 static int same(int x)
 {
@@ -33,6 +34,8 @@ static void result_of(sp_future *future)
     sp_future_release(future);
 }
 
+/* ---- memory ---- */
+
 /* One task submits n others, one after the other, and waits for each, which it runs itself. */
 static sp_status run_many(const long *n, sp_none *none)
 {
@@ -55,6 +58,7 @@ static void tasks_run_by_their_waiter(long n)
 
 static int wait_at_gate(int x)
 {
+    __atomic_fetch_add(&arrived, 1, __ATOMIC_SEQ_CST);
     sp_event_wait(&gate, SP_FOREVER);
     return x;
 }
@@ -76,8 +80,39 @@ static void cancelled_in_the_queue(long n)
     close_pool();
 }
 
+/* ---- what others have to look at ---- */
+
+static sp_status submit_and_wait_at_gate(const int *x, int *ret)
+{
+    *ret = *x;
+    sp_future *own = sp_submit(pool, same, *x); /* into a deque of the worker's own */
+    wait_at_gate(1);
+    result_of(own);
+    return SP_OK;
+}
+SP_TASK(submit_and_wait_at_gate, int, int);
+
+static void tasks_beside_idle_workers(long n)
+{
+    sp_future **futures = calloc((size_t)n, sizeof(sp_future *));
+    growth_expect((pool = sp_thread_pool(.max_workers = (unsigned)n, .stack_size = STACK)) != NULL);
+    for (long i = 0; i < n; i++)
+        futures[i] = sp_submit(pool, submit_and_wait_at_gate, (int)i);
+    growth_await(__atomic_load_n(&arrived, __ATOMIC_SEQ_CST) >= n);
+    sp_event_set(&gate);
+    growth_expect(sp_wait(futures, (size_t)n, SP_ALL_COMPLETED, SP_FOREVER) == SP_OK);
+    growth_begin();
+    for (int i = 0; i < OPERATIONS; i++)
+        result_of(sp_submit(pool, same, i));
+    growth_end();
+    sp_release_all(futures, (size_t)n);
+    free(futures);
+    close_pool();
+}
+
 /* clang-format off */
 GROWTH_TABLE(
     { "memory left by n tasks that their waiter ran", tasks_run_by_their_waiter, .n = 1000, .exponent = 0, .unit = GROWTH_BYTES },
-    { "memory left by n cancelled futures of a busy pool", cancelled_in_the_queue, .n = 1000, .exponent = 0, .unit = GROWTH_BYTES }
+    { "memory left by n cancelled futures of a busy pool", cancelled_in_the_queue, .n = 1000, .exponent = 0, .unit = GROWTH_BYTES },
+    { "100 tasks beside n idle workers, each with a deque", tasks_beside_idle_workers, .n = 5, .exponent = 0.25 } /* a word for 64 of them */
 )
