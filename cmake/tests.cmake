@@ -30,15 +30,25 @@ foreach(program IN LISTS programs)
     limited_test(${name} ${limit} "unit;${room}" $<TARGET_FILE:${name}>)
 endforeach()
 
-# The C++ user's view.
-add_executable(contract.cpp_program ${tests_dir}/contract/program.cpp)
-target_link_libraries(contract.cpp_program PRIVATE spool_static spool_flags)
-limited_test(contract.cpp_program ${limit} "unit;contract" $<TARGET_FILE:contract.cpp_program>)
-
 # Two files that share a task declared in a header.
 add_executable(contract.extern_task ${tests_dir}/contract/extern_user.c ${tests_dir}/contract/extern_task.c)
 target_link_libraries(contract.extern_task PRIVATE spool_static spool_flags)
 limited_test(contract.extern_task ${limit} "unit;contract" $<TARGET_FILE:contract.extern_task>)
+
+if(CMAKE_CROSSCOMPILING)
+    include(cmake/emulated.cmake)
+endif()
+
+# Another C library or another processor: there is no C++ and no other library to build the rest with.
+if(SPOOL_UNIT_TESTS_ONLY)
+    return()
+endif()
+
+# The C++ user's view.
+enable_language(CXX)
+add_executable(contract.cpp_program ${tests_dir}/contract/program.cpp)
+target_link_libraries(contract.cpp_program PRIVATE spool_static spool_flags)
+limited_test(contract.cpp_program ${limit} "unit;contract" $<TARGET_FILE:contract.cpp_program>)
 
 # What some examples need.
 pkg_check_modules(EXAMPLES_WEB REQUIRED IMPORTED_TARGET libcurl libmicrohttpd)

@@ -53,7 +53,7 @@ static inline struct child_end child_run(const char *program, const char *name, 
         dup2(ends[1], STDERR_FILENO);
         close(ends[0]);
         close(ends[1]);
-        execl(program, program, name, argument, (char *)NULL);
+        test_execute((char *[]){ (char *)program, (char *)name, (char *)argument, NULL });
         _exit(99);
     }
     close(ends[1]);

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +45,42 @@ static inline uint64_t test_random(uint64_t *state)
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
     return z ^ (z >> 31);
+}
+
+#include <unistd.h>
+
+/* Is there an emulator between this program and the processor? */
+static inline bool test_is_emulated(void)
+{
+    const char *launcher = getenv("SPOOL_TEST_LAUNCHER");
+    return launcher != NULL && launcher[0] != '\0';
+}
+
+/* What cannot be tested here, a pattern of names in SPOOL_TEST_SKIP, and why. */
+__attribute__((constructor)) static inline void test_skip_what_cannot_be_tested(void)
+{
+    static char pattern[128];
+    const char *wanted = getenv("SPOOL_TEST_SKIP"), *why = getenv("SPOOL_TEST_SKIP_WHY");
+    if (wanted == NULL || wanted[0] == '\0')
+        return;
+    snprintf(pattern, sizeof pattern, "%s", wanted);
+    cmocka_set_skip_filter(pattern);
+    printf("not tested: %s: %s\n", pattern, why != NULL ? why : "?");
+    fflush(stdout);
+}
+
+/* Become `program`, which is argv[0] of the caller, with other arguments: arguments[0] is its name.  (/proc/self/exe would
+   be valgrind under valgrind.)  An emulator that runs the tests is named by SPOOL_TEST_LAUNCHER.  Returns on failure. */
+static inline void test_execute(char *const arguments[])
+{
+    char *with_launcher[8] = { getenv("SPOOL_TEST_LAUNCHER") };
+    if (!test_is_emulated()) {
+        execv(arguments[0], arguments);
+        return;
+    }
+    for (size_t i = 0; i < 6 && arguments[i] != NULL; i++)
+        with_launcher[i + 1] = arguments[i];
+    execvp(with_launcher[0], with_launcher);
 }
 
 /* A thread of the tests' own: they must not need what they test. */

@@ -8,7 +8,6 @@
    SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +15,10 @@
 #include "base/atomic.h"
 #include "os/fault.h"
 #include "os/os.h"
+
+/* Of <linux/futex.h>, which a compiler for another C library than the system's may not find. */
+enum { FUTEX_WAKE = 1, FUTEX_WAIT_BITSET = 9, FUTEX_PRIVATE_FLAG = 128 };
+#define FUTEX_BITSET_MATCH_ANY 0xffffffffu
 
 enum { PAUSE = 1000000 }; /* nanoseconds */
 

@@ -1,7 +1,6 @@
 /* sp_raise and the records it makes.
 
    SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE
 #include "task/error.h"
 
 #include <errno.h>
@@ -89,13 +88,23 @@ static void keep_raised(struct sp__error_box *box)
     self->raised = box;
 }
 
+/* ": REASON", which is what a failure of the system adds to a message.  Without _GNU_SOURCE strerror_r is that of POSIX, which
+   every C library has: 0, and the text is in the buffer. */
+static void explain(int os_errno, char *text, size_t size)
+{
+    char reason[96];
+    if (strerror_r(os_errno, reason, sizeof reason) != 0)
+        snprintf(reason, sizeof reason, "error %d", os_errno);
+    snprintf(text, size, ": %s", reason);
+}
+
 /* "MESSAGE" or, with a system error, "MESSAGE: REASON". */
 static void raise_text(const char *file, int line, sp_status status, int os_errno, const char *format,
                        va_list arguments)
 {
     char reason[128] = "";
     if (os_errno != 0)
-        snprintf(reason, sizeof reason, ": %s", strerror_r(os_errno, (char[96]){ 0 }, 96));
+        explain(os_errno, reason, sizeof reason);
     va_list again;
     va_copy(again, arguments);
     int length = vsnprintf(NULL, 0, format, again);

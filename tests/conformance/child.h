@@ -19,7 +19,7 @@ struct child_case {
     const char *complained; /* "": nothing on standard error; else words that stand in it */
 };
 
-static const char *child_program; /* /proc/self/exe would be valgrind under valgrind */
+static const char *child_program; /* argv[0] */
 
 static inline void child_say(const char *text)
 {
@@ -70,7 +70,7 @@ static inline void child_become(const struct child_case *it, const int out[2], c
     close(out[0]);
     close(err[0]);
     setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* what a process leaves at its end is not the question here */
-    execl(child_program, child_program, it->name, (char *)NULL);
+    test_execute((char *[]){ (char *)child_program, (char *)it->name, NULL });
     _exit(99);
 }
 

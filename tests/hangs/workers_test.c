@@ -14,14 +14,15 @@
 #include "os/fault.h"
 #include "stress/stress.h"
 
-/* The sanitizers take more address space than any limit would leave, and memcheck does not survive one. */
+/* The sanitizers take more address space than any limit would leave, memcheck does not survive one, and qemu-user keeps them
+   from the program. */
 static bool takes_a_limit(void)
 {
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     return false;
 #else
     const char *preloaded = getenv("LD_PRELOAD");
-    return preloaded == NULL || strstr(preloaded, "vgpreload") == NULL;
+    return !test_is_emulated() && (preloaded == NULL || strstr(preloaded, "vgpreload") == NULL);
 #endif
 }
 

@@ -209,7 +209,7 @@ static void the_third_is_overtaken_a_few_times_after_a_millisecond(void **state)
 
 /* ---- the same with one CPU: in a child, for the library looks at the mask when it is loaded ---- */
 
-static char *program; /* /proc/self/exe would be valgrind under valgrind */
+static char *program; /* argv[0] */
 
 static int pin_to_one_cpu(void)
 {
@@ -233,7 +233,7 @@ static void the_same_with_one_cpu(void **state)
         char *const arguments[] = { program, "pinned", NULL };
         if (pin_to_one_cpu() != 0)
             _exit(98);
-        execv(program, arguments);
+        test_execute(arguments);
         _exit(99);
     }
     assert_true(child > 0);

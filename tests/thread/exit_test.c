@@ -423,7 +423,7 @@ static int count(const char *text, const char *word)
     return found;
 }
 
-static const char *program; /* /proc/self/exe would be valgrind under valgrind */
+static const char *program; /* argv[0] */
 
 static void run_case(void **state)
 {
@@ -439,7 +439,7 @@ static void run_case(void **state)
         close(err[0]);
         if (exit_case->said == NULL) /* the leak check stumbles over the forked child's lost threads */
             setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
-        execl(program, program, exit_case->name, (char *)NULL);
+        test_execute((char *[]){ (char *)program, (char *)exit_case->name, NULL });
         _exit(99);
     }
     close(out[1]);

@@ -2,10 +2,11 @@
 # Run a test with a time limit.  At the limit the stacks of all threads of the test and of the processes it started are
 # printed, then they are killed: a hang must tell where.
 # usage: limited.sh SECONDS PROGRAM [ARGUMENT...]     exit status: the program's, or 124 at the limit
+# SPOOL_TEST_LAUNCHER: the emulator to run it with, as in tests/testing.h.
 set -u
 limit=$1
 shift
-"$@" &
+${SPOOL_TEST_LAUNCHER:+"$SPOOL_TEST_LAUNCHER"} "$@" &
 program=$!
 
 family() { # family PID: it and its descendants, parents first
