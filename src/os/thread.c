@@ -15,7 +15,8 @@
 #include "os/fault.h"
 #include "os/os.h"
 
-enum { OS_NAME_BYTES = 15 }; /* prctl(2), PR_SET_NAME: 16 with the final zero */
+enum { SMALLEST_STACK = 16 * 1024 }; /* what every call needs at most, README.md; musl's own minimum is 2 KiB */
+enum { OS_NAME_BYTES = 15 };         /* prctl(2), PR_SET_NAME: 16 with the final zero */
 
 static void *enter(void *argument)
 {
@@ -58,6 +59,8 @@ static size_t usable_stack_size(size_t wanted)
     wanted = wanted > SIZE_MAX - thread_locals_size() ? SIZE_MAX : wanted + thread_locals_size();
     return wanted > SIZE_MAX - page ? SIZE_MAX / page * page : (wanted + page - 1) / page * page;
 }
+    if (minimum < SMALLEST_STACK)
+        minimum = SMALLEST_STACK;
 
 /* Block all signals but those that a thread raises by its own doing: blocked, they would kill without a handler. */
 static void block_asynchronous_signals(sigset_t *ret_before)
