@@ -146,9 +146,10 @@ if(SPOOL_SANITIZE STREQUAL "")
     add_test(NAME conformance.check_table_fails COMMAND ${tests_dir}/conformance/check_table_test.sh)
     add_test(NAME package.install COMMAND ${tests_dir}/package/run.sh ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER}
         ${CMAKE_CXX_COMPILER})
+    add_test(NAME package.tsan COMMAND ${tests_dir}/package/tsan.sh ${CMAKE_BINARY_DIR})
     set_tests_properties(tools.check_layers tools.check_layers_fails tools.check_atomics
         tools.check_atomics_fails tools.check_docs tools.check_docs_fails tools.limited tools.bench tools.examples os.copies contract.headers contract.compile_fail contract.symbols
-        conformance.check_table conformance.check_table_fails package.install
+        conformance.check_table conformance.check_table_fails package.install package.tsan
         PROPERTIES TIMEOUT 300 LABELS "text")
     set_property(TEST tools.bench APPEND PROPERTY LABELS "bench")
 endif()

@@ -62,6 +62,11 @@ SP_API bool sp_rlock_is_owned(const sp_rlock *lock);
 
 /* The id of what runs on this thread; 0 until its first call of the library. */
 extern SP_API SP_TLS_ uint64_t sp_self_id_;
+/* What the library's own copy of the inline part tells a program's thread sanitizer; a program's copy needs none of it. */
+#ifndef SP_BEFORE_RELEASE_
+#define SP_BEFORE_RELEASE_(word) ((void)0)
+#define SP_AFTER_ACQUIRE_(word) ((void)0)
+#endif
 /* What the inline part leaves to the library. */
 SP_API void sp_lock_acquire_(sp_lock *lock);
 SP_API void sp_lock_release_(sp_lock *lock);
@@ -76,11 +81,13 @@ SP_INLINE_ void sp_lock_acquire(sp_lock *lock)
     /* acquire: pairs with the release of the last owner; its section happens before ours */
     if (self == 0 || !__atomic_compare_exchange_n(&lock->sp_word_, &expected, self, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         sp_lock_acquire_(lock);
+    SP_AFTER_ACQUIRE_(&lock->sp_word_);
 }
 
 SP_INLINE_ void sp_lock_release(sp_lock *lock)
 {
     uint64_t self = sp_self_id_;
+    SP_BEFORE_RELEASE_(&lock->sp_word_);
     /* release: pairs with the acquire of the next owner.  LAST TOUCH: it may free the lock. */
     if (self == 0 || !__atomic_compare_exchange_n(&lock->sp_word_, &self, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
         sp_lock_release_(lock);
@@ -100,11 +107,13 @@ SP_INLINE_ void sp_rlock_acquire(sp_rlock *lock)
         lock->sp_depth_ = 1;
     else
         sp_rlock_acquire_(lock);
+    SP_AFTER_ACQUIRE_(&lock->sp_word_);
 }
 
 SP_INLINE_ void sp_rlock_release(sp_rlock *lock)
 {
     uint64_t self = sp_self_id_;
+    SP_BEFORE_RELEASE_(&lock->sp_word_);
     /* relaxed: as in sp_rlock_acquire */
     if (__builtin_expect(__atomic_load_n(&lock->sp_word_, __ATOMIC_RELAXED) == self, 1) && self != 0 &&
         __builtin_expect(lock->sp_depth_ > 1, 1))

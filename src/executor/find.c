@@ -113,6 +113,7 @@ bool sp__put_own(struct sp__worker *worker, sp_future *future)
         mark(worker->pool, worker->deque);
     /* relaxed: published by the deque */
     sp__store_relaxed(&future->place, (uintptr_t)worker->deque | SP__IN_DEQUE);
+    SP__TELL_RELEASE(&future->word); /* whoever takes it claims it */
     if (sp__deque_put(worker->deque, future))
         return true;
     sp__store_relaxed(&worker->submitted, submitted); /* relaxed: as it was */

@@ -51,6 +51,7 @@ static void arrive(struct sp__watch *watch)
     entry->next = NULL;
     *completion->ready_end = entry;
     completion->ready_end = &entry->next;
+    SP__TELL_RELEASE(&completion->arrived);
     /* seq_cst: before the count of sleepers is read; pairs with too_few */
     uint32_t arrived = sp__add_seq_cst(&completion->arrived, 1) + 1;
     sp__word_lock_release(&completion->lock);
@@ -311,6 +312,7 @@ sp_status sp__completion_await_all(sp_completion *completion, struct sp__edge *e
         if (parked == SP__PARK_TIMEOUT && too_few(completion))
             return SP_TIMEOUT;
     }
+    SP__TELL_ACQUIRE(&completion->arrived);
     return SP_OK;
 }
 

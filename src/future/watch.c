@@ -124,6 +124,7 @@ static void call_chain(struct sp__nested_call *nested)
     for (struct sp__watch *next; callback != NULL;
          callback = next != NULL ? sp__container_of(next, struct callback, watch) : NULL) {
         next = callback->watch.next;
+        SP__TELL_ACQUIRE(callback); /* released when it was allocated: its context is whoever's who added it */
         call(future, callback->fn, callback->context);
         sp__os_free(callback);
     }

@@ -60,6 +60,10 @@ int sp__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t deadline)
         limit = &until;
     }
     int error = wait_in_kernel(word, expected, limit);
+    /* A thread sanitizer that does not see us keeps signals back until the thread calls a function of the C library that it
+       knows, such as the one that tells the time. */
+    if (error == EINTR && SP__WATCHED)
+        (void)sp__os_now();
     /* EAGAIN (the word has changed) and EINTR (a signal was handled) are "look again" to the caller. */
     if (error == 0 || error == EAGAIN || error == EINTR)
         return 0;

@@ -6,17 +6,26 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/annotate.h"
 #include "os/fault.h"
 #include "os/os.h"
 
+/* A program's thread sanitizer takes allocating for a write, and freeing for another: what lies between, in other threads, it
+   may not have seen. */
+static void *made(void *memory)
+{
+    SP__TELL_RELEASE(memory);
+    return memory;
+}
+
 void *sp__os_alloc(size_t size)
 {
-    return sp__fault_now() ? NULL : malloc(size > 0 ? size : 1);
+    return sp__fault_now() ? NULL : made(malloc(size > 0 ? size : 1));
 }
 
 void *sp__os_zalloc(size_t size)
 {
-    return sp__fault_now() ? NULL : calloc(1, size > 0 ? size : 1);
+    return sp__fault_now() ? NULL : made(calloc(1, size > 0 ? size : 1));
 }
 
 void *sp__os_alloc_aligned(size_t alignment, size_t size)
@@ -24,7 +33,7 @@ void *sp__os_alloc_aligned(size_t alignment, size_t size)
     void *memory = NULL;
     if (sp__fault_now() || posix_memalign(&memory, alignment, size > 0 ? size : 1) != 0)
         return NULL;
-    return memory;
+    return made(memory);
 }
 
 void *sp__os_zalloc_aligned(size_t alignment, size_t size)
@@ -54,13 +63,14 @@ void sp__os_prefer_large_pages(void *memory, size_t size)
 bool sp__os_recycles(void)
 {
 #if defined SPOOL_TEST_BUILD
-    return !CHECKED && getenv("SPOOL_TEST_PLAIN_MEMORY") == NULL;
+    return !CHECKED && !sp__os_is_watched() && getenv("SPOOL_TEST_PLAIN_MEMORY") == NULL;
 #else
-    return !CHECKED;
+    return !CHECKED && !sp__os_is_watched();
 #endif
 }
 
 void sp__os_free(void *memory)
 {
+    SP__TELL_ACQUIRE(memory);
     free(memory);
 }

@@ -25,6 +25,10 @@ void sp__os_prefer_large_pages(void *memory, size_t size);
 bool sp__os_recycles(void);
 void sp__os_free(void *memory);
 
+/* ---- tell.c ---- */
+/* Is this a program with a thread sanitizer that does not see the library?  See base/annotate.h. */
+bool sp__os_is_watched(void);
+
 /* ---- clock.c ---- */
 int64_t sp__os_now(void);
 

@@ -6,6 +6,10 @@
 #include "os/os.h"
 #include "park/spin.h"
 
+/* sp__put_item and sp__take_item tell a program's thread sanitizer what the slots' states order. */
+#undef SP__LOUD
+#define SP__LOUD 0
+
 enum { BETWEEN = SP__BLOCK_SLOTS, KEPT_BLOCKS = 4 };
 
 /* A slot begins with its state: FREE, FULL when the item is there, READ when the block is not needed for it any more. */
@@ -33,8 +37,10 @@ static struct sp__block *new_block(const struct sp__chain *chain)
     if (block == NULL)
         return NULL;
     block->next = NULL;
-    for (uint64_t i = 0; i < SP__BLOCK_SLOTS; i++)
+    for (uint64_t i = 0; i < SP__BLOCK_SLOTS; i++) {
         *state_of(chain, block, i) = FREE;
+        SP__TELL_RELEASE(item_of(chain, block, i));
+    }
     return block;
 }
 
@@ -81,6 +87,8 @@ static struct sp__block *unlink_oldest(struct sp__chain *chain)
         /* acquire: pairs with the release in finish_get; that was the last touch of the slot */
         if (sp__load_acquire(state_of(chain, block, i)) != READ)
             return NULL;
+    for (uint64_t i = 0; SP__WATCHED && i < SP__BLOCK_SLOTS; i++)
+        SP__TELL_ACQUIRE(item_of(chain, block, i));
     chain->back.oldest = sp__load_acquire(&block->next); /* acquire: pairs with the release in enter_block */
     sp__sub_relaxed(&chain->back.behind, 1);             /* relaxed: a count */
     return block;
@@ -166,7 +174,7 @@ enum sp__tried sp__chain_claim_put(struct sp__chain *chain, struct sp__chain_pla
 
 void sp__chain_finish_put(const struct sp__chain *chain, const struct sp__chain_place *place, const void *item)
 {
-    sp__copy(item_of(chain, place->block, place->offset), item, chain->item_size);
+    sp__put_item(item_of(chain, place->block, place->offset), item, chain->item_size);
     /* release: publishes the item; pairs with the acquire in finish_get.  LAST TOUCH of the block, and of the chain. */
     sp__store_release(state_of(chain, place->block, place->offset), FULL);
 }

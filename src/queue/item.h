@@ -23,9 +23,24 @@ struct sp__taker {
     size_t size;
 };
 
+/* The same two with a word to a program's thread sanitizer: what happens to the item in a slot comes after what happened to
+   the last one there.  The words of the slots themselves are not SP__LOUD, see base/annotate.h. */
+void sp__put_item_watched(void *slot, const void *item, size_t size);
+void sp__take_item_watched(const struct sp__taker *taker, void *from);
+
+static inline void sp__put_item(void *slot, const void *item, size_t size)
+{
+    if (SP__WATCHED)
+        sp__put_item_watched(slot, item, size);
+    else
+        sp__copy(slot, item, size);
+}
+
 static inline void sp__take_item(const struct sp__taker *taker, void *from)
 {
-    if (taker->to != NULL)
+    if (SP__WATCHED)
+        sp__take_item_watched(taker, from);
+    else if (taker->to != NULL)
         sp__copy(taker->to, from, taker->size);
     else if (taker->drop != NULL)
         taker->drop(from);

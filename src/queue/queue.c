@@ -313,6 +313,7 @@ static bool some_are_not_done(void *context)
    store on.  False: there were fewer. */
 static bool count_done(sp_queue *queue, uint64_t n)
 {
+    SP__TELL_RELEASE(&queue->done);
     uint64_t done = sp__load_relaxed(&queue->done), next; /* relaxed: the CAS decides */
     do {
         uint64_t puts = sp__store_puts(queue);
@@ -357,6 +358,7 @@ bool sp_queue_join(sp_queue *queue, double timeout)
                                                .deadline = deadline,
                                                .spun = true });
     }
+    SP__TELL_ACQUIRE(&queue->done);
     return true;
 }
 

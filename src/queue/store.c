@@ -6,6 +6,23 @@
 
 enum { LARGEST_CHAINED = 256 }; /* bytes; a block has room for many items */
 
+void sp__put_item_watched(void *slot, const void *item, size_t size)
+{
+    SP__TELL_ACQUIRE(slot);
+    memcpy(slot, item, size);
+    SP__TELL_RELEASE(slot);
+}
+
+void sp__take_item_watched(const struct sp__taker *taker, void *from)
+{
+    SP__TELL_ACQUIRE(from);
+    if (taker->to != NULL)
+        memcpy(taker->to, from, taker->size);
+    else if (taker->drop != NULL)
+        taker->drop(from);
+    SP__TELL_RELEASE(from);
+}
+
 bool sp__store_init(sp_queue *queue, const sp_queue_options *options)
 {
     if (options->order == SP_FIFO && options->maxsize == 0 && queue->item_size <= LARGEST_CHAINED) {

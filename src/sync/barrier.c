@@ -152,7 +152,9 @@ static bool is_acting(void *context)
 static sp_status run_action(struct arrival *self)
 {
     sp_barrier *barrier = self->barrier;
+    SP__TELL_ACQUIRE(barrier);
     self->passes = barrier->sp_action_ == NULL || barrier->sp_action_(barrier->sp_context_);
+    SP__TELL_RELEASE(barrier);
     wake(barrier, self->passes ? SP__PARK_GRANTED : SP__PARK_REFUSED, end_round, self); /* LAST TOUCH */
     open_gate(barrier);
     return self->passes ? SP_OK : SP_BROKEN_BARRIER;
@@ -166,6 +168,7 @@ static sp_status sleep_for_others(struct arrival *self, enum sp__parked parked, 
     }
     if (parked != SP__PARK_GRANTED)
         return SP_BROKEN_BARRIER;
+    SP__TELL_ACQUIRE(self->barrier);
     if (ret_index != NULL)
         *ret_index = self->index;
     return SP_OK;
@@ -177,6 +180,7 @@ sp_status sp_barrier_wait(sp_barrier *barrier, unsigned *ret_index, double timeo
         return SP_VALUE_ERROR;
     int64_t deadline = sp__deadline(timeout);
     struct arrival self = { .barrier = barrier };
+    SP__TELL_RELEASE(barrier);
     for (;;) {
         enum sp__parked parked = sp__park(&(struct sp__wait){ .address = barrier,
                                                               .kind = SP__BARRIER,

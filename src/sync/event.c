@@ -16,6 +16,7 @@ _Static_assert(sizeof(sp_event) == 8, "programs are compiled against it");
 void sp_event_set(sp_event *event)
 {
     uint64_t seen = sp__load_relaxed(&event->sp_word_); /* relaxed: the CAS below decides */
+    SP__TELL_RELEASE(&event->sp_word_);
     /* seq_cst: a release, pairs with the acquires of the waiters; and before the count of sleepers is read, see park/.
        LAST TOUCH: a waiter may free the event, below it is a number. */
     while (!sp__cas_seq_cst(&event->sp_word_, &seen, (seen + ONE_COUNT) | SET))

@@ -18,6 +18,7 @@ void sp__unseen_file(sp_error *error)
     if (unseen.next == NULL)
         sp__list_init(&unseen);
     sp__list_append(&unseen, &box->unseen);
+    SP__TELL_RELEASE(&box->unseen);
     sp__word_lock_release(&lock);
 }
 
@@ -39,6 +40,7 @@ static sp_error *take_first(void)
     sp_error *copy = NULL;
     sp__word_lock_acquire(&lock);
     struct sp__list *first = unseen.next != NULL ? sp__list_pop_front(&unseen) : NULL;
+    SP__TELL_ACQUIRE(first);
     if (first != NULL)
         copy = sp__error_copy(&sp__container_of(first, struct sp__error_box, unseen)->error);
     sp__word_lock_release(&lock);

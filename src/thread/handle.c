@@ -24,6 +24,7 @@ void sp_set_excepthook(void (*hook)(sp_thread *thread, const sp_error *error, vo
     sp__word_lock_acquire(&hook_lock);
     excepthook.fn = hook;
     excepthook.context = context;
+    SP__TELL_RELEASE(&excepthook);
     sp__word_lock_release(&hook_lock);
 }
 
@@ -42,6 +43,7 @@ static void call_excepthook(sp_thread *thread, const sp_error *error)
     sp__word_lock_acquire(&hook_lock);
     void (*fn)(sp_thread *, const sp_error *, void *) = excepthook.fn;
     void *context = excepthook.context;
+    SP__TELL_ACQUIRE(&excepthook);
     sp__word_lock_release(&hook_lock);
     if (fn != NULL)
         fn(thread, error, context);
@@ -52,6 +54,7 @@ static void call_excepthook(sp_thread *thread, const sp_error *error)
 
 void sp__thread_report(sp_thread *thread)
 {
+    SP__TELL_ACQUIRE(&thread->state);
     if (sp__registry_take_failed(thread))
         call_excepthook(thread, thread->error);
 }
