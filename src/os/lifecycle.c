@@ -68,7 +68,7 @@ int sp__os_watch_forks(void)
     for (uint32_t seen; (seen = sp__load_acquire(&state)) != DONE;) { /* acquire: pairs with the release below */
         /* relaxed: it only decides who does it */
         if (seen == BEGUN || !sp__cas_relaxed(&state, &seen, BEGUN)) {
-            sp__os_yield();
+            sp__os_futex_wait(&state, BEGUN, sp__os_now() + 50000); /* no yield: its thread may have a lower priority */
             continue;
         }
         int error = sp__fault_now() ? ENOMEM : pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);

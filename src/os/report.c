@@ -1,6 +1,6 @@
 /* What the library has to say when nobody can be given a status: panic, deadlock, starvation, unseen errors.
 
-   The hooks are guarded by a spin word that is held for a copy of two pointers: the hook itself runs outside of it, so
+   The hooks are guarded by a word that is held for a copy of two pointers: the hook itself runs outside of it, so
    that it may call anything, these setters included.
 
    SPDX-License-Identifier: MIT */
@@ -25,21 +25,27 @@ struct error_hook {
     void *context;                                    /* guarded by hooks_word */
 };
 
-static uint32_t hooks_word; /* 0 free, 1 held */
+static uint32_t
+    hooks_word; /* 0 free, 1 held, 2 held and somebody may sleep for it: as sp__word_lock, which is above this room */
 static struct text_hook panic_hook, deadlock_hook, starvation_hook;
 static struct error_hook unseen_hook;
 
 static void lock_hooks(void)
 {
+    uint32_t found = 0;
     /* acquire: pairs with the release in unlock_hooks */
-    while (sp__exchange_acquire(&hooks_word, 1) != 0)
-        sp__os_yield();
+    if (sp__cas_acquire(&hooks_word, &found, 1))
+        return;
+    /* acquire: as above; asleep, for who holds it may have a lower priority than we */
+    while (sp__exchange_acquire(&hooks_word, 2) != 0)
+        sp__os_futex_wait(&hooks_word, 2, SP__NEVER);
 }
 
 static void unlock_hooks(void)
 {
     /* release: publishes the hook; pairs with the acquire in lock_hooks */
-    sp__store_release(&hooks_word, 0);
+    if (sp__exchange_release(&hooks_word, 0) == 2)
+        sp__os_futex_wake(&hooks_word, 1);
 }
 
 const struct sp__fork_handler sp__fork_hooks = { .before = lock_hooks,
