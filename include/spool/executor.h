@@ -28,6 +28,7 @@ typedef struct SP_KEYWORDS_ sp_thread_pool_options {
     size_t max_pending;                  /* submits from outside block while so many of them are queued; 0: no bound */
     size_t stack_size;                   /* of workers, as in sp_thread_options; 0: the system's default */
     sp_gil *gil;                         /* must be NULL for now */
+    bool inherit_signal_mask;  /* workers have the signal mask of the thread that makes the pool; else all are blocked */
     size_t stack_to_help;      /* a waiting task runs another on its stack only with so much left; 0: half of it */
     unsigned max_compensation; /* extra workers for tasks that wait for what others run; 0: 4 * max_workers + 16 */
 } sp_thread_pool_options;
@@ -72,8 +73,14 @@ typedef struct sp_executor_statistics {
    more threads for a while, and, when such a wait ends, more tasks that run; a pool of one worker whose tasks wait for each
    other is no lock.  Tasks that wait for what others run already do count when .max_compensation waits are compensated for; but
    when all tasks of the pool sleep, in waits for whatever, and others are queued, one more begins, at first after a
-   millisecond, then more and more slowly.  (A wait that the library knows nothing of, for a pipe, say, is no sleep.)  A pool that has nothing to do makes no system call.  All signals but the synchronous ones are blocked in
-   workers.
+   millisecond, then more and more slowly.  (A wait that the library knows nothing of, for a pipe, say, is no sleep.)  A pool that has nothing to do makes no system call.
+
+   Workers have the CPU mask and the scheduling of the thread that makes the pool, whoever's submit starts them, as far as the
+   system allows: one that is to leave a nice of 10 for 0 may have to keep it.  They are never real-time (SCHED_FIFO, SCHED_RR)
+   but by an initializer that says so.  What else a thread inherits, such as its rounding mode, is the submitter's.  All signals
+   but the synchronous ones are blocked in workers, and so in the programs that tasks start: those ignore SIGTERM and SIGINT
+   unless the task sets their mask (posix_spawnattr_setsigmask with POSIX_SPAWN_SETSIGMASK, or sigprocmask between fork and
+   exec), or the pool was made with .inherit_signal_mask.
 
    A worker counts as one that runs when its initializer is over; while that lasts idle workers are used, and others are
    started, as long as there are fewer than .max_workers.  An initializer, or finalizer, that waits for futures of the pool

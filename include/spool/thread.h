@@ -31,7 +31,7 @@ typedef struct SP_KEYWORDS_ sp_thread_options {
      EAGAIN, ...), the argument dropped.
    A task that ends its thread by pthread_exit() or pthread_cancel() has failed with SP_RUNTIME_ERROR.
    Order: everything before the start happens before the task.
-   Signals: the thread inherits the signal mask.
+   Signals: the thread inherits the signal mask, and with it CPU mask and scheduling, as one of pthread_create() does.
    Source: CPython 3.13 threading.Thread, pthread_create(3). */
 SP_API sp_thread *sp_thread_start(const sp_thread_options *options, const sp_task *task, const void *arg);
 
@@ -125,6 +125,7 @@ typedef struct sp_timer sp_timer;
 /* Run the task in `seconds`, on a thread of its own: threading.Timer(seconds, ...).start().  In C: sp_timer_start().
 
    `arg` is copied, as by sp_thread_start().  One thread of the library keeps the time for all timers.  0 and less: at once.
+   The thread of the task has the signal mask of the caller, and CPU mask and scheduling of the main thread.
 
    Returns a handle, one reference, the caller's to release (the timer goes on without); NULL: no memory or no thread to keep
      the time (errno ENOMEM, EAGAIN, ...), or NaN (errno EINVAL), the argument dropped.

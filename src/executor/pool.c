@@ -14,7 +14,7 @@
 
 enum { MOST_WORKERS = 1 << 18 }; /* with loans, starts and ends less than the counts of the crew hold */
 
-_Static_assert(sizeof(sp_thread_pool_options) == 96 || sizeof(void *) != 8, "programs are compiled against it");
+_Static_assert(sizeof(sp_thread_pool_options) == 104 || sizeof(void *) != 8, "programs are compiled against it");
 
 static uint64_t last_pool; /* atomic, relaxed: numbers of unnamed pools */
 
@@ -239,6 +239,23 @@ static sp_thread_pool_options read_options(const sp_thread_pool_options *given)
     return options;
 }
 
+/* NULL: no memory. */
+static struct sp__pool *allocate(const sp_thread_pool_options *options)
+{
+    struct sp__pool *pool = sp__os_zalloc_aligned(_Alignof(struct sp__pool), sizeof *pool);
+    if (pool == NULL)
+        return NULL;
+    configure(pool, options);
+    pool->prefix = make_prefix(options->thread_name_prefix);
+    pool->traits = sp__os_traits_of_maker(options->inherit_signal_mask);
+    if (pool->prefix != NULL && pool->traits != NULL && make_places(pool))
+        return pool;
+    sp__os_free(pool->prefix);
+    sp__os_traits_release(pool->traits);
+    sp__os_free(pool);
+    return NULL;
+}
+
 sp_executor *sp_thread_pool_new(const sp_thread_pool_options *given)
 {
     const sp_thread_pool_options copy = read_options(given), *options = &copy;
@@ -246,15 +263,8 @@ sp_executor *sp_thread_pool_new(const sp_thread_pool_options *given)
         errno = EINVAL;
         return NULL;
     }
-    struct sp__pool *pool = NULL;
-    if (sp__registry_prepare() == 0)
-        pool = sp__os_zalloc_aligned(_Alignof(struct sp__pool), sizeof *pool);
-    if (pool != NULL)
-        configure(pool, options);
-    if (pool == NULL || (pool->prefix = make_prefix(options->thread_name_prefix)) == NULL || !make_places(pool)) {
-        if (pool != NULL)
-            sp__os_free(pool->prefix);
-        sp__os_free(pool);
+    struct sp__pool *pool = sp__registry_prepare() == 0 ? allocate(options) : NULL;
+    if (pool == NULL) {
         errno = ENOMEM;
         return NULL;
     }

@@ -26,12 +26,13 @@ struct sp__pool {
     sp_status (*initializer)(void *); /* set once, with the next two */
     void (*finalizer)(void *);
     void *initializer_arg;
-    char *prefix;              /* set once; of the workers' names */
-    struct sp__deque **deques; /* set once: an array; a place in it is atomic, and set once */
-    uint64_t *marks;           /* set once: atomic words, a bit for each deque; not set: it is empty */
-    unsigned most_deques;      /* set once: places in both */
-    uint32_t broken;           /* atomic, changes under lock: 1 when an initializer failed; nothing begins any more */
-    uint32_t closed;           /* atomic, changes under lock: 1 from the shutdown on */
+    char *prefix;                 /* set once; of the workers' names */
+    struct sp__os_traits *traits; /* set once; of the maker, for the workers */
+    struct sp__deque **deques;    /* set once: an array; a place in it is atomic, and set once */
+    uint64_t *marks;              /* set once: atomic words, a bit for each deque; not set: it is empty */
+    unsigned most_deques;         /* set once: places in both */
+    uint32_t broken; /* atomic, changes under lock: 1 when an initializer failed; nothing begins any more */
+    uint32_t closed; /* atomic, changes under lock: 1 from the shutdown on */
 
     struct sp__inbox inbox;
     sp__crew_word crew SP__APART; /* atomic; crew_protocol.h */

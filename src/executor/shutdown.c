@@ -164,5 +164,6 @@ void sp__pool_destroy(sp_executor *executor)
     sp__os_free(pool->deques);
     sp__error_free(pool->why_broken);
     sp__os_free(pool->prefix);
+    sp__os_traits_release(pool->traits);
     sp__os_free(pool);
 }

@@ -273,10 +273,13 @@ int sp__pool_start_worker(struct sp__pool *pool)
     struct sp__worker *worker = new_worker(pool);
     if (worker == NULL)
         return forget_worker(pool, NULL, ENOMEM);
-    sp_thread *thread = sp__thread_start(
-        &(struct sp__thread_plan){
-            .name = worker->name, .worker = true, .stack_size = pool->stack_size, .owner = &owner, .owned = worker },
-        &worker_task, &worker);
+    sp_thread *thread = sp__thread_start(&(struct sp__thread_plan){ .name = worker->name,
+                                                                    .worker = true,
+                                                                    .stack_size = pool->stack_size,
+                                                                    .owner = &owner,
+                                                                    .owned = worker,
+                                                                    .traits = pool->traits },
+                                         &worker_task, &worker);
     if (thread == NULL)
         return forget_worker(pool, worker, errno);
     sp_lock_acquire(&pool->lock);

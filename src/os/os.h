@@ -41,16 +41,35 @@ int sp__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t deadline)
 /* Wake up to `count` sleepers.  `word` is used as a number: it may point to memory that is gone. */
 void sp__os_futex_wake(const uint32_t *word, int count);
 
+/* ---- traits.c ---- */
+/* CPUs, scheduling and signal mask of a thread, or some of them, for others to take over; counted. */
+struct sp__os_traits;
+/* CPUs and scheduling that a thread made by the caller would inherit, but SCHED_OTHER instead of real time, and the signal mask
+   if it is asked for; NULL: no memory. */
+struct sp__os_traits *sp__os_traits_of_maker(bool with_signals);
+/* The caller's signal mask alone; NULL: no memory.  One system call. */
+struct sp__os_traits *sp__os_traits_signals(void);
+/* CPUs and scheduling of the main thread; NULL: no memory. */
+struct sp__os_traits *sp__os_traits_of_main(void);
+/* NULL is fine for both. */
+struct sp__os_traits *sp__os_traits_retain(struct sp__os_traits *traits);
+void sp__os_traits_release(struct sp__os_traits *traits);
+/* Have the calling thread take them over, as far as the system allows. */
+void sp__os_traits_take(const struct sp__os_traits *traits);
+
 /* ---- thread.c ---- */
 struct sp__os_thread {
     pthread_t handle; /* atomic; stored by the starter and by the thread itself, whichever comes first; both the same */
     void (*run)(void *arg);
     void *arg;
+    struct sp__os_traits *traits; /* what it takes over before it runs; set by the start, NULL from then on */
 };
 
 struct sp__os_thread_options {
     size_t stack_size;  /* bytes; 0: the system's default; rounded up to the page and to the system's minimum */
     bool block_signals; /* all but the synchronous ones (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) */
+    /* What it has instead of what the caller has; signals are blocked until it has theirs.  NULL: nothing. */
+    struct sp__os_traits *traits;
 };
 
 /* pre: thread->run and thread->arg are set, *thread lives until the join.  The stack has a guard page. */

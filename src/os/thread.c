@@ -23,6 +23,11 @@ static void *enter(void *argument)
     struct sp__os_thread *thread = argument;
     /* relaxed: whoever else reads it was told of the thread afterwards, by it or by its starter */
     sp__store_relaxed(&thread->handle, pthread_self());
+    if (thread->traits != NULL) {
+        sp__os_traits_take(thread->traits);
+        sp__os_traits_release(thread->traits);
+        thread->traits = NULL;
+    }
     thread->run(thread->arg);
     return NULL;
 }
@@ -54,13 +59,13 @@ static size_t thread_locals_size(void)
 static size_t usable_stack_size(size_t wanted)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), minimum = (size_t)sysconf(_SC_THREAD_STACK_MIN);
+    if (minimum < SMALLEST_STACK)
+        minimum = SMALLEST_STACK;
     if (wanted < minimum)
         wanted = minimum;
     wanted = wanted > SIZE_MAX - thread_locals_size() ? SIZE_MAX : wanted + thread_locals_size();
     return wanted > SIZE_MAX - page ? SIZE_MAX / page * page : (wanted + page - 1) / page * page;
 }
-    if (minimum < SMALLEST_STACK)
-        minimum = SMALLEST_STACK;
 
 /* Block all signals but those that a thread raises by its own doing: blocked, they would kill without a handler. */
 static void block_asynchronous_signals(sigset_t *ret_before)
@@ -89,11 +94,15 @@ int sp__os_thread_start(struct sp__os_thread *thread, const struct sp__os_thread
     if (error == 0)
         error = pthread_attr_setguardsize(&attributes, (size_t)sysconf(_SC_PAGESIZE));
     if (error == 0) {
-        if (options->block_signals) /* the new thread inherits the mask: no moment in which it would take one */
+        bool blocks = options->block_signals || options->traits != NULL;
+        thread->traits = sp__os_traits_retain(options->traits);
+        if (blocks) /* the new thread inherits the mask: no moment in which it would take one */
             block_asynchronous_signals(&before);
         error = pthread_create(&handle, &attributes, enter, thread);
-        if (options->block_signals)
+        if (blocks)
             pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (error != 0)
+            sp__os_traits_release(options->traits);
     }
     pthread_attr_destroy(&attributes);
     if (error == 0)

@@ -146,8 +146,9 @@ sp_thread *sp__thread_start(const struct sp__thread_plan *plan, const sp_task *t
         errno = ENOMEM;
         return NULL;
     }
-    error = sp__os_thread_start(
-        &thread->os, &(struct sp__os_thread_options){ .stack_size = plan->stack_size, .block_signals = plan->worker });
+    error = sp__os_thread_start(&thread->os, &(struct sp__os_thread_options){ .stack_size = plan->stack_size,
+                                                                              .block_signals = plan->worker,
+                                                                              .traits = plan->traits });
     if (error != 0) {
         forget(thread);
         errno = error;

@@ -82,6 +82,7 @@ struct sp__thread_plan {
     size_t stack_size;
     const struct sp__thread_owner *owner; /* or NULL */
     void *owned;
+    struct sp__os_traits *traits; /* CPUs, scheduling, signal mask; NULL: the caller's */
 };
 
 /* As sp_thread_start; NULL with errno set. */

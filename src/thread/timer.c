@@ -16,17 +16,18 @@
 enum state { PENDING, FIRING, STARTED, CANCELLED, FAILED };
 
 struct sp_timer {
-    uint32_t refs;        /* atomic: the user's, and the heap's while it is in there or fires */
-    uint32_t process;     /* set once; sp__process_number when it was made */
-    const sp_task *task;  /* set once */
-    int64_t due;          /* set once */
-    enum state state;     /* guarded by lock */
-    size_t at;            /* guarded by lock; in the heap, while PENDING */
-    sp_thread *thread;    /* guarded by lock; of the task, from STARTED on */
-    bool seen;            /* guarded by lock: somebody was told that it FAILED */
-    int os_errno;         /* guarded by lock; of FAILED */
-    bool owns_arg;        /* guarded by lock: the argument was not given to a thread */
-    sp_condition decided; /* of lock: it is not PENDING or FIRING any more */
+    uint32_t refs;                /* atomic: the user's, and the heap's while it is in there or fires */
+    uint32_t process;             /* set once; sp__process_number when it was made */
+    const sp_task *task;          /* set once */
+    int64_t due;                  /* set once */
+    enum state state;             /* guarded by lock */
+    size_t at;                    /* guarded by lock; in the heap, while PENDING */
+    sp_thread *thread;            /* guarded by lock; of the task, from STARTED on */
+    bool seen;                    /* guarded by lock: somebody was told that it FAILED */
+    int os_errno;                 /* guarded by lock; of FAILED */
+    bool owns_arg;                /* guarded by lock: the argument was not given to a thread */
+    struct sp__os_traits *traits; /* set once; the signal mask of the one who started it, for the task */
+    sp_condition decided;         /* of lock: it is not PENDING or FIRING any more */
     _Alignas(max_align_t) unsigned char arg[];
 };
 
@@ -126,6 +127,7 @@ static void ref_down(sp_timer *timer)
     if (timer->owns_arg && timer->task->drop_arg != NULL)
         timer->task->drop_arg(timer->arg);
     sp_thread_release(timer->thread);
+    sp__os_traits_release(timer->traits);
     sp__os_free(timer);
 }
 
@@ -168,7 +170,8 @@ static bool fire(sp_timer *timer)
     timer->state = FIRING;
     timer->owns_arg = false;
     sp_lock_release(&lock);
-    sp_thread *thread = sp__thread_start(&(struct sp__thread_plan){ .prefix = "Timer" }, timer->task, timer->arg);
+    sp_thread *thread = sp__thread_start(&(struct sp__thread_plan){ .prefix = "Timer", .traits = timer->traits },
+                                         timer->task, timer->arg);
     int error = errno;
     if (process != sp__process_number)
         return false;
@@ -207,10 +210,15 @@ static const sp_task keep_time_task = { .struct_size = sizeof(sp_task),
 /* An errno value. */
 static int start_timer_thread(void)
 {
-    struct sp__thread_plan plan = { .name = "spool-timer", .daemon = true, .worker = true, .internal = true };
-    sp_thread *thread = sp__thread_start(&plan, &keep_time_task, "");
+    struct sp__os_traits *traits = sp__os_traits_of_main(); /* not of whoever started the first timer */
+    struct sp__thread_plan plan = {
+        .name = "spool-timer", .daemon = true, .worker = true, .internal = true, .traits = traits
+    };
+    sp_thread *thread = traits != NULL ? sp__thread_start(&plan, &keep_time_task, "") : NULL;
+    int error = traits != NULL ? errno : ENOMEM;
+    sp__os_traits_release(traits);
     if (thread == NULL)
-        return errno;
+        return error;
     sp_thread_release(thread);
     return 0;
 }
@@ -273,6 +281,11 @@ static sp_timer *new_timer(double seconds, const sp_task *task, const void *arg)
     sp_timer *timer = sp__os_zalloc(sizeof *timer + task->arg_size);
     if (timer == NULL)
         return NULL;
+    timer->traits = sp__os_traits_signals();
+    if (timer->traits == NULL) {
+        sp__os_free(timer);
+        return NULL;
+    }
     timer->refs = 2; /* user, heap */
     timer->process = sp__process_number;
     timer->task = task;
