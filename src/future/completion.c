@@ -162,6 +162,7 @@ static sp_future *take_ready(sp_completion *completion)
     if (first == NULL)
         return NULL;
     completion->mine = first->next;
+    SP__TELL_ACQUIRE(&completion->arrived);
     completion->taken++;
     first->given = true;
     return first->future;
