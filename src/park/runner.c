@@ -207,7 +207,8 @@ static void begin_listed(struct foreign *foreign) SP__UNCHECKED
    of the other kind. */
 static void init_foreign(void)
 {
-    struct foreign *foreign = new_record();
+    bool may_be_told = notices < sp__os_end_rounds(); /* else the thread is in the last round that we know of */
+    struct foreign *foreign = may_be_told ? new_record() : NULL;
     if (foreign != NULL && sp__os_at_thread_end(thread_ends, &foreign->runner) == 0) {
         begin_listed(foreign);
         sweep();
