@@ -135,16 +135,15 @@ SP__CONSTRUCTOR static void watch_exit(void)
 static bool only_daemons_are_left(void)
 {
     enum { LOOKS = 500 }; /* of a millisecond; then a daemon is held up in its end, and ends with the process */
-    bool settled = false;
-    unsigned ours = 0;
-    for (int i = 0; i < LOOKS && !settled; i++) {
+    for (int i = 0; i < LOOKS; i++) {
+        bool settled, still_settled;
         sp__registry_collect(true);
-        ours = sp__registry_count_ours(&settled);
-        if (!settled)
-            sp_sleep(0.001);
+        unsigned ours = sp__registry_count_ours(&settled), all = sp__os_thread_count();
+        if (ours == sp__registry_count_ours(&still_settled) && settled && still_settled)
+            return all != 0 && all <= ours + 1; /* and the caller */
+        sp_sleep(0.001);
     }
-    unsigned all = sp__os_thread_count();
-    return all != 0 && all <= ours + 1; /* and the caller */
+    return false;
 }
 
 /* Other threads go on, and the last of them ends the process.  But those of ours that have nothing to do would keep it. */

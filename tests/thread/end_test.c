@@ -281,10 +281,10 @@ static void destructors_of_every_round_use_the_library(void **state)
 {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    enum { ROUNDS = 3 }; /* in the last round the sanitizer has forgotten the thread */
-#else
-    enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS };
+    puts("not under the thread sanitizer: it forgets a thread while its destructors run");
+    skip();
 #endif
+    enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS };
     begin();
     sp__store_relaxed(&used, 0);
     uint32_t expected = 0;

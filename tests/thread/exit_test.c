@@ -395,8 +395,10 @@ static const struct exit_case {
     { "wait for main", whoever_waits_for_main_is_told, 0, "main has ended ", "" },
     { "wait for a thread", whoever_waits_for_the_thread_that_exits_is_told, 4, "told ", "" },
     { "wait for a task", whoever_waits_for_the_task_that_exits_is_told, 4, "told ", "" },
+#ifndef __SANITIZE_THREAD__ /* which has a thread of its own that goes on */
     { "pthread_exit", main_ends_by_pthread_exit, 0, "work work work torn down ", "" },
     { "pthread_exit, raw", main_ends_before_a_raw_thread, 0, "work work raw ", "" },
+#endif
     { "limit", join_all_in_time_closes_nothing, 0, "thread thread all ", "" },
     { "pool in a handler", what_exit_handlers_make_is_waited_for, 0, "first second ", "" },
 #ifndef __SANITIZE_THREAD__ /* which does not know threads that a forked child starts */
@@ -466,9 +468,9 @@ int main(int argc, char **argv)
     (void)handlers_find_no_thread_at_work, (void)handlers_after_exit_in_a_thread;
 #endif
 #ifdef __SANITIZE_THREAD__
-    (void)a_forked_child_waits_for_nobody;
+    (void)a_forked_child_waits_for_nobody, (void)main_ends_by_pthread_exit, (void)main_ends_before_a_raw_thread;
     if (argc == 1)
-        puts("not under the thread sanitizer: fork");
+        puts("not under the thread sanitizer: fork, pthread_exit in main");
 #endif
     program = argv[0];
     for (int i = 0; i < CASES; i++) {

@@ -70,11 +70,24 @@ static void use_the_library(void)
 static pthread_key_t key;
 static _Thread_local int rounds;
 
-#ifdef __SANITIZE_THREAD__
-enum { ROUNDS = 3 }; /* in the last one the sanitizer has forgotten the thread */
-#else
 enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS };
+
+/* What a C++ compiler calls for a thread_local; musl has none. */
+extern int __cxa_thread_atexit_impl(void (*end)(void *), void *value, void *object) __attribute__((weak));
+extern void *__dso_handle __attribute__((visibility("hidden")));
+
+/* The thread sanitizer forgets a thread while its destructors run, and has a thread of its own, which goes on when main has
+   ended by itself. */
+static bool is_left_out(int number)
+{
+#ifdef __SANITIZE_THREAD__
+    int its_way = number / KINDS / STATES;
+    bool main_ends = number / STATES % KINDS == MAIN && (its_way == PTHREAD_EXIT || its_way == CANCEL);
+    if (number % STATES == KEY || main_ends)
+        return true;
 #endif
+    return number % STATES == THREAD_LOCAL && __cxa_thread_atexit_impl == NULL;
+}
 
 static void end_of_key(void *value)
 {
@@ -95,10 +108,6 @@ static void end_of_local(void *value)
     use_the_library();
 }
 static sp_local local = SP_LOCAL(int, NULL, end_of_local);
-
-/* What a C++ compiler calls for a thread_local; musl has none. */
-extern int __cxa_thread_atexit_impl(void (*end)(void *), void *value, void *object) __attribute__((weak));
-extern void *__dso_handle __attribute__((visibility("hidden")));
 
 static void prepare_state(void)
 {
@@ -295,7 +304,7 @@ int main(int argc, char **argv)
     }
     size_t count = 0;
     for (int number = 0; number < CELLS; number++) {
-        if (number % STATES == THREAD_LOCAL && __cxa_thread_atexit_impl == NULL)
+        if (is_left_out(number))
             continue;
         snprintf(names[number], sizeof names[number], "%s of %s with %s", ways[number / KINDS / STATES],
                  kinds[number / STATES % KINDS], states[number % STATES]);
@@ -303,6 +312,6 @@ int main(int argc, char **argv)
                                               (void *)(intptr_t)number };
     }
     if (count < CELLS)
-        puts("no thread_local of C++ here");
+        printf("left out here: %d cells\n", CELLS - (int)count);
     return _cmocka_run_group_tests("unusual ends", tests, count, NULL, NULL);
 }
