@@ -46,7 +46,9 @@ SP_API sp_thread *sp_thread_start(const sp_thread_options *options, const sp_tas
      SP_VALUE_ERROR   timeout is NaN
      SP_MEMORY_ERROR  thread is NULL: it was never started
      SP_SHUT_DOWN     it belongs to the parent of this forked process
-   Ownership: the handle stays the caller's; the result's bytes are copied.
+   Ownership: the handle stays the caller's; the result's bytes are copied.  Once this call, sp_thread_wait() or
+     sp_thread_native_id() has begun to wait, another thread, or that thread itself, may release the last handle; what a
+     result with a drop_result points to is then dropped before the return.
    Order: everything the task did happens before the return.  Blocks: yes. */
 SP_API SP_MUST_CHECK sp_status sp_thread_join(sp_thread *thread, void *ret_result, size_t size, double timeout);
 
@@ -82,7 +84,8 @@ SP_API const sp_error *sp_thread_error(sp_thread *thread);
 /* One more reference.  Returns the handle. */
 SP_API sp_thread *sp_thread_retain(sp_thread *thread);
 
-/* One reference less.  The thread is not stopped. */
+/* One reference less.  The thread is not stopped.  NULL is fine.  The thread itself may release its last handle.  Threads and
+   timers may own one another through their arguments, in chains of any length. */
 SP_API void sp_thread_release(sp_thread *thread);
 
 /* Be told of a thread's error that nobody looked at: once, when its last handle goes (in the ended thread itself, if it had
@@ -137,7 +140,9 @@ typedef struct sp_timer sp_timer;
 SP_API sp_timer *sp_timer_new(double seconds, const sp_task *task, const void *arg);
 
 /* Do not run it.  True: it has not begun and never will, however often asked.  False: it runs or has run; or NULL; or it
-   was made before the fork that made this process. */
+   was made before the fork that made this process.
+   Lifetime: a thread to which sp_timer_join() has returned SP_CANCELLED may release the last handle at once, even before this
+   call has returned. */
 SP_API bool sp_timer_cancel(sp_timer *timer);
 
 /* Wait until its task has ended and its thread is gone.
@@ -150,11 +155,12 @@ SP_API bool sp_timer_cancel(sp_timer *timer);
      SP_VALUE_ERROR   timeout is NaN
      SP_MEMORY_ERROR  timer is NULL
      SP_SHUT_DOWN     it was made before the fork that made this process
-   Ownership: the handle stays the caller's; another thread may release the last one while this call waits.
+   Ownership: the handle stays the caller's; once this call waits, another thread or the task itself may release the last one.
    Order: everything the task did happens before the return.  Blocks: yes. */
 SP_API SP_MUST_CHECK sp_status sp_timer_join(sp_timer *timer, double timeout);
 
-/* Give the handle back; the timer goes on.  NULL is fine. */
+/* Give the handle back; the timer goes on.  NULL is fine.  Its own task may do so.  The argument of a timer that was cancelled is
+   dropped with the last handle. */
 SP_API void sp_timer_release(sp_timer *timer);
 
 /* A variable of which each thread has its own: threading.local.
@@ -178,7 +184,8 @@ typedef struct sp_local {
    NULL: no memory (errno ENOMEM); a later call tries again.  The value stays where it is until the thread ends.
    End: fini is called for it in the thread, before the thread counts as ended, whoever started the thread; a value that a
      finaliser makes is finished too, up to four rounds, then its memory is given back without.  Values of the main thread
-     live until the process ends, without fini.
+     live until the process ends, without fini.  fini gets the value for the last time and may release what it owns, also the
+     handle of its own thread; it must not free the value.
    A pool's worker keeps its values from one task to the next.  A task that has asked for a value has it to itself until it
      ends: while it waits for other tasks of its pool, these run in other threads; where the system refuses one, the task
      that runs on the waiting one's stack has values of its own, which end with it.  Tasks of an inline pool have those of

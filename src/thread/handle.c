@@ -214,18 +214,27 @@ static bool no_native_id(void *context)
            !sp__thread_is_inherited(thread);
 }
 
+static void await_native_id(sp_thread *thread)
+{
+    while (no_native_id(thread))
+        sp__park(&(struct sp__wait){ .address = &thread->native_id,
+                                     .kind = SP__THREAD_END,
+                                     .must_wait = no_native_id,
+                                     .context = thread,
+                                     .deadline = SP__NEVER,
+                                     .spun = true });
+}
+
 uint64_t sp_thread_native_id(const sp_thread *thread)
 {
     if (thread == NULL)
         return 0;
-    while (no_native_id((void *)(uintptr_t)thread))
-        sp__park(&(struct sp__wait){ .address = &thread->native_id,
-                                     .kind = SP__THREAD_END,
-                                     .must_wait = no_native_id,
-                                     .context = (void *)(uintptr_t)thread,
-                                     .deadline = SP__NEVER,
-                                     .spun = true });
-    return sp__load_acquire(&thread->native_id); /* acquire: pairs with the release in publish_native_id */
+    sp_thread *held = (sp_thread *)(uintptr_t)thread;
+    sp__ref_up(&held->refs); /* that thread may release the handle when it runs */
+    await_native_id(held);
+    uint64_t id = sp__load_acquire(&held->native_id); /* acquire: pairs with the release in publish_native_id */
+    sp__thread_ref_down(held);
+    return id;
 }
 
 bool sp_thread_is_daemon(const sp_thread *thread)

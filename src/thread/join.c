@@ -6,6 +6,7 @@
 #include <spool/time.h>
 
 #include "base/atomic.h"
+#include "base/refcount.h"
 #include "park/deadline.h"
 #include "park/park.h"
 #include "park/spin.h"
@@ -176,7 +177,12 @@ sp_status sp_thread_wait(sp_thread *thread, double timeout)
 {
     if (thread == NULL)
         return SP_MEMORY_ERROR;
-    return sp__is_nan(timeout) ? SP_VALUE_ERROR : wait_gone(thread, sp__deadline(timeout));
+    if (sp__is_nan(timeout))
+        return SP_VALUE_ERROR;
+    sp__ref_up(&thread->refs); /* another thread, or this one itself, may release the handle meanwhile */
+    sp_status status = wait_gone(thread, sp__deadline(timeout));
+    sp__thread_ref_down(thread);
+    return status;
 }
 
 sp_status sp__thread_join_until(sp_thread *thread, int64_t deadline)
@@ -197,9 +203,11 @@ sp_status sp_thread_join(sp_thread *thread, void *ret_result, size_t size, doubl
         return SP_TYPE_ERROR;
     if (sp__is_nan(timeout))
         return SP_VALUE_ERROR;
+    sp__ref_up(&thread->refs); /* as in sp_thread_wait */
     sp_status status = sp__thread_join_until(thread, sp__deadline(timeout));
     if (status == SP_OK && ret_result != NULL)
         memcpy(ret_result, thread->result, size);
+    sp__thread_ref_down(thread);
     return status;
 }
 

@@ -17,6 +17,7 @@ enum state { PENDING, FIRING, STARTED, CANCELLED, FAILED };
 
 struct sp_timer {
     uint32_t refs;                /* atomic: the user's, and the heap's while it is in there or fires */
+    struct sp__nested_call last;  /* when nobody holds it any more: what is left to be dropped */
     uint32_t process;             /* set once; sp__process_number when it was made */
     const sp_task *task;          /* set once */
     int64_t due;                  /* set once */
@@ -118,10 +119,9 @@ static void report_failure(const sp_timer *timer)
     sp__unseen_error(&error);
 }
 
-static void ref_down(sp_timer *timer)
+static void drop_and_free(struct sp__nested_call *last)
 {
-    if (!sp__ref_down(&timer->refs))
-        return;
+    sp_timer *timer = sp__container_of(last, sp_timer, last);
     if (timer->state == FAILED && !timer->seen && timer->process == sp__process_number)
         report_failure(timer);
     if (timer->owns_arg && timer->task->drop_arg != NULL)
@@ -129,6 +129,14 @@ static void ref_down(sp_timer *timer)
     sp_thread_release(timer->thread);
     sp__os_traits_release(timer->traits);
     sp__os_free(timer);
+}
+
+static void ref_down(sp_timer *timer)
+{
+    if (!sp__ref_down(&timer->refs))
+        return;
+    timer->last.run = drop_and_free; /* an argument may own a timer, whose argument owns a timer ... */
+    sp__call_nested(&timer->last);
 }
 
 void sp_timer_release(sp_timer *timer)
