@@ -205,7 +205,9 @@ SP_API SP_MUST_CHECK sp_status sp_mapping_next(sp_mapping *mapping, void *ret_ou
 SP_API const sp_error *sp_mapping_error(sp_mapping *mapping);
 
 /* Give up a mapping, at its end or before: what is queued is cancelled, what runs is asked to stop (sp_cancel_requested())
-   and not waited for; its results are dropped when it ends.  Errors of which no call has told count as unseen. */
+   and not waited for; its results are dropped when it ends.  Errors of which no call has told count as unseen.
+   Lifetime: this belongs to the thread that reads the mapping.  next_input, and a task that sp_map_next() runs in that thread,
+   may release it: that sp_map_next() then returns SP_STOP as soon as it comes back to it, and must be the last. */
 SP_API void sp_mapping_release(sp_mapping *mapping);
 
 /* Close the executor.  In C: sp_shutdown(pool), sp_shutdown(pool, .cancel_futures = true).

@@ -127,7 +127,9 @@ SP_API sp_future *sp_completion_next(sp_completion *completion);
    SP_MEMORY_ERROR, the set is NULL, or, in a task, there was no memory to have somebody stand in for the caller. */
 SP_API SP_MUST_CHECK sp_status sp_completion_status(const sp_completion *completion);
 
-/* Forget the set; its futures go on. */
+/* Forget the set; its futures go on.  Lifetime: this belongs to the thread that reads the set, and nothing may release the set
+   during sp_next(): no other thread, and no task or callback that sp_next() runs while it waits.  A callback may at any other
+   time, also one of a future of the set that is just ending. */
 SP_API void sp_completion_release(sp_completion *completion);
 
 /* Release each of an array. */

@@ -25,6 +25,7 @@ struct sp_mapping {
     size_t first, count; /* of the ring: what is on its way */
     bool exhausted;      /* next_input is not called any more */
     bool active;         /* sp_map_next is being called, perhaps by next_input */
+    bool released;       /* by what that call runs: next_input, or a task; the call frees it */
     sp_future *ring[];   /* references */
 };
 
@@ -113,11 +114,13 @@ static sp_future *take_first(sp_mapping *mapping)
 
 static sp_status next(sp_mapping *mapping, void *ret_output, int64_t deadline)
 {
-    while (!mapping->exhausted && mapping->count < mapping->buffersize)
+    while (!mapping->exhausted && mapping->count < mapping->buffersize && !mapping->released)
         pull(mapping);
-    if (mapping->count == 0)
+    if (mapping->count == 0 || mapping->released)
         return SP_STOP;
     sp_status status = sp__await(mapping->ring[mapping->first], deadline);
+    if (mapping->released)
+        return SP_STOP;
     if (status != SP_OK)
         return status; /* it could not be waited for; a later call may */
     sp_future *future = take_first(mapping);
@@ -144,6 +147,8 @@ sp_status sp_mapping_next(sp_mapping *mapping, void *ret_output, size_t size, do
     mapping->active = true;
     sp_status status = next(mapping, ret_output, sp__deadline(timeout));
     mapping->active = false;
+    if (mapping->released)
+        sp_mapping_release(mapping);
     return status;
 }
 
@@ -158,6 +163,10 @@ void sp_mapping_release(sp_mapping *mapping)
 {
     if (mapping == NULL)
         return;
+    if (mapping->active) {
+        mapping->released = true;
+        return;
+    }
     forget_failure(mapping);
     cancel_rest(mapping, false);
     sp_executor_release(mapping->executor);

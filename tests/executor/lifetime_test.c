@@ -132,10 +132,65 @@ static void a_task_may_release_the_handle_by_which_a_call_was_made(void **state)
     assert_true(sp_join_all(SP_FOREVER));
 }
 
+/* ---- what sp_map_next() runs releases the mapping ---- */
+
+static struct {
+    sp_mapping *mapping;
+    int pulled, from; /* the input that releases it: the number `from`, or, at -1, the task of the first one */
+} source;
+
+static void release_mapping(void)
+{
+    sp_mapping_release(source.mapping);
+    source.mapping = NULL;
+}
+
+static bool next_number(void *context, void *ret_arg)
+{
+    (void)context;
+    *(int *)ret_arg = source.pulled++;
+    if (source.pulled == source.from)
+        release_mapping();
+    return source.pulled < 10;
+}
+
+static sp_status release_first(const int *in, int *out)
+{
+    if (source.from == -1 && *in == 0)
+        release_mapping();
+    *out = *in;
+    return SP_OK;
+}
+SP_TASK(release_first, int, int);
+
+static void what_sp_map_next_runs_may_release_the_mapping(void **state)
+{
+    static const int from[] = { 1, 2, 4, 10, -1 };
+    (void)state;
+    for (int kind = 0; kind < KINDS; kind++)
+        for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
+            if (from[i] == -1 && kind < INLINE)
+                continue; /* the tasks run in other threads, and one thread has the mapping */
+            sp_executor *executor = make(kind);
+            sp_mapping *mapping = sp_map_lazy(executor, release_first, next_number, NULL, .buffersize = 4);
+            source.mapping = mapping;
+            source.pulled = 0;
+            source.from = from[i];
+            sp_status status = SP_OK;
+            while (source.mapping != NULL && status == SP_OK)
+                status = sp_map_next(mapping, NULL, SP_FOREVER);
+            assert_null(source.mapping);
+            assert_int_equal(status, SP_STOP);
+            assert_int_equal(sp_shutdown(executor), SP_OK);
+            sp_executor_release(executor);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_task_may_release_the_handle_by_which_a_call_was_made),
+        cmocka_unit_test(what_sp_map_next_runs_may_release_the_mapping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
