@@ -41,7 +41,7 @@ SP_API bool sp_lock_acquire_timeout(sp_lock *lock, double timeout);
 
 /* Release the lock.  The caller must be its owner; anything else is misuse (where Python raises RuntimeError for a free
    lock and lets anybody release a held one: use a semaphore or an event to signal across threads).
-   The lock may be freed by its next owner while this call returns. */
+   Lifetime: the next owner may free the lock at once, even before this call has returned, if no other thread uses it. */
 SP_API void sp_lock_release(sp_lock *lock);
 
 /* Is the lock held by anybody?  The answer may be old when it arrives. */
@@ -51,7 +51,8 @@ SP_API bool sp_lock_locked(const sp_lock *lock);
 SP_API void sp_rlock_acquire(sp_rlock *lock);
 /* True at once for the owner, one level deeper. */
 SP_API bool sp_rlock_acquire_timeout(sp_rlock *lock, double timeout);
-/* Give up one level; the last one makes the lock free.  Misuse unless the caller is the owner (RuntimeError). */
+/* Give up one level; the last one makes the lock free.  Misuse unless the caller is the owner (RuntimeError).
+   Lifetime: as for sp_lock_release(). */
 SP_API void sp_rlock_release(sp_rlock *lock);
 /* Is the lock held by anybody? */
 SP_API bool sp_rlock_locked(const sp_rlock *lock);

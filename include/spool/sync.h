@@ -1,6 +1,8 @@
-/* Semaphore, event, condition, once.  Private to the process; nothing to destroy; not to be copied while in use.
+/* Semaphore, event, condition, barrier, once.  Private to the process; nothing to destroy; not to be copied while in use.
 
-   The object may be freed by whom a call wakes while the call itself is still returning.
+   Lifetime: a thread that one of these calls lets go on may free the object at once, even before that call has returned, if no
+   other thread uses the object: the thread that got the permit, saw the event set, was notified, left the barrier, or found the
+   once done.  A thread that is still in a call of its own uses the object, but for the cases named at conditions and barriers.
 
    SPDX-License-Identifier: MIT */
 #ifndef SPOOL_SYNC_H
@@ -70,7 +72,11 @@ SP_API bool sp_condition_wait_rlock(sp_condition *condition, sp_rlock *lock, dou
    up. */
 SP_API bool sp_condition_wait_for(sp_condition *condition, sp_lock *lock, bool (*predicate)(void *context),
                                   void *context, double timeout);
-/* Wake n waiters, or all when there are fewer; the longest first.  The lock need not be held (Python insists). */
+/* Wake n waiters, or all when there are fewer; the longest first.  The lock need not be held (Python insists).
+   Lifetime: a waiter for which sp_condition_wait() returned true does not use the condition any more, only the lock.  So when
+   all waiters are notified, the first of them to return may free the condition; the last, which has released the lock, may free
+   the lock.  A thread that sees the change without having been notified may free the condition only when the notifier cannot
+   still be in this call: when the notifier holds the lock during the call, and the thread has acquired it since. */
 SP_API void sp_condition_notify(sp_condition *condition, unsigned n);
 /* Wake all waiters. */
 SP_API void sp_condition_notify_all(sp_condition *condition);
@@ -96,7 +102,9 @@ typedef struct sp_barrier {
                         (BrokenBarrierError)
      SP_VALUE_ERROR     timeout is NaN; it is for nobody, all bytes zero (ValueError)
    Order: what each did before its wait happens before the action and before every return with SP_OK.
-   Ownership: who returns with SP_OK may free it when the others are known to have arrived; they do not touch it any more.
+   Lifetime: the first thread to return with SP_OK may free the barrier at once, if no thread outside this round uses it: the
+     others of the round do not use it any more.  The same after SP_BROKEN_BARRIER, when the action does not run, the others of
+     the round have all arrived, and none but the one that broke it waits with a limit.
    Blocks: yes.  Fork: in the child a barrier that somebody waited for is broken.  Source: CPython 3.13 threading.Barrier. */
 SP_API SP_MUST_CHECK sp_status sp_barrier_wait(sp_barrier *barrier, unsigned *ret_index, double timeout);
 /* Make it as new.  Who waits gets SP_BROKEN_BARRIER. */
@@ -114,7 +122,8 @@ typedef struct sp_once {
 } sp_once;
 
 /* Call fn(context) if no call on *once did before; wait until that call has returned.  Calling it from inside fn is
-   reported as a deadlock.  Order: what fn did happens before every return.  Source: pthread_once(3). */
+   reported as a deadlock.  Order: what fn did happens before every return.  Source: pthread_once(3).
+   Lifetime: fn must not free the once; a thread whose call returned may, even before the call that ran fn has returned. */
 SP_API void sp_once_call(sp_once *once, void (*fn)(void *context), void *context);
 
 SP_END_DECLS_
