@@ -73,8 +73,9 @@ void sp__count_dead(sp_future *future)
 
 bool sp__take_out(struct sp__pool *pool, sp_future *future)
 {
-    if (sp__is_in_deque(future))
-        return sp__deque_take_first(sp__deque_of(future), future);
+    struct sp__deque *deque = sp__deque_of(future);
+    if (deque != NULL)
+        return sp__deque_take_first(deque, future);
     bool taken = sp__inbox_remove(&pool->inbox, future);
     if (taken)
         sp__tell_of_room(pool);

@@ -29,16 +29,12 @@ struct sp__deque {
 #define SP__IN_DEQUE ((uintptr_t)1)
 #define SP__COUNTED_DEAD ((uintptr_t)2) /* in the deque's `dead` */
 
-/* Says yes also when it has just been taken out. */
-static inline bool sp__is_in_deque(const sp_future *future)
-{
-    return sp__load_relaxed(&future->place) & SP__IN_DEQUE; /* relaxed: set before the future could be met */
-}
-
+/* The deque that it lies in, or was taken out of a moment ago; NULL: none.  One look, for without the place lock the place may
+   change at any time. */
 static inline struct sp__deque *sp__deque_of(const sp_future *future)
 {
-    /* relaxed: as above */
-    return (struct sp__deque *)(sp__load_relaxed(&future->place) & ~(SP__IN_DEQUE | SP__COUNTED_DEAD));
+    uintptr_t place = sp__load_relaxed(&future->place); /* relaxed: set before the future could be met */
+    return place & SP__IN_DEQUE ? (struct sp__deque *)(place & ~(SP__IN_DEQUE | SP__COUNTED_DEAD)) : NULL;
 }
 
 #endif

@@ -473,6 +473,35 @@ static void an_inline_pools_counters_agree_after_every_cancel(void **state)
     assert_int_equal(sp__load_seq_cst(&dropped), N);
 }
 
+/* ---- met by one while another takes it out ---- */
+
+static struct sp__pool bare; /* nothing lies in its inbox */
+static struct sp__deque empty_deque;
+static uint32_t is_over; /* atomic */
+
+/* Lie in the deque, as its worker says, and then no more, as who meets it there says: again and again. */
+static void *be_met(void *arg)
+{
+    sp_future *future = arg;
+    while (!sp__load_relaxed(&is_over)) {                                          /* relaxed: nothing comes with it */
+        sp__store_relaxed(&future->place, (uintptr_t)&empty_deque | SP__IN_DEQUE); /* relaxed: as in sp__put_own */
+        sp__store_relaxed(&future->place, 0);                                      /* relaxed: as in count_met */
+    }
+    return NULL;
+}
+
+static void a_future_may_be_met_while_who_has_claimed_it_takes_it_out(void **state)
+{
+    (void)state;
+    sp_auto(sp_future) future = sp_future_new(&use_sp_task, &(struct owned){ 1 });
+    sp__store_seq_cst(&is_over, 0);
+    pthread_t other = test_thread(be_met, future);
+    for (long i = test_count(3000000); i > 0; i--)
+        assert_false(sp__take_out(&bare, future));
+    sp__store_seq_cst(&is_over, 1);
+    test_join(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -487,6 +516,7 @@ int main(void)
         cmocka_unit_test(a_pool_may_end_while_its_futures_are_cancelled),
         cmocka_unit_test(a_second_shutdown_waits_for_what_the_first_cancels),
         cmocka_unit_test(an_inline_pools_counters_agree_after_every_cancel),
+        cmocka_unit_test(a_future_may_be_met_while_who_has_claimed_it_takes_it_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
