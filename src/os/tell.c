@@ -55,29 +55,32 @@ void sp__tell_acquire_now(void *word)
 SAVING(sp__tell_release);
 SAVING(sp__tell_acquire);
 #elif defined __aarch64__
-/* The word lies 16 bytes above the stack pointer. */
+/* The word lies 16 bytes above the stack pointer.  Of v8 to v15 a function keeps only the lower halves. */
 #define SAVING(name)                                                                                                   \
-    __asm__(".pushsection .text.unlikely, \"ax\", %progbits\n"                                                         \
-            ".globl " #name "_saving\n.hidden " #name "_saving\n.type " #name "_saving, %function\n" #name             \
-            "_saving:\n"                                                                                               \
-            ".cfi_startproc\n"                                                                                         \
-            "stp x29, x30, [sp, #-560]!\n.cfi_def_cfa_offset 560\n.cfi_offset 29, -560\n.cfi_offset 30, -552\n"        \
-            "mov x29, sp\n"                                                                                            \
-            "stp x0, x1, [sp, #16]\nstp x2, x3, [sp, #32]\nstp x4, x5, [sp, #48]\nstp x6, x7, [sp, #64]\n"             \
-            "stp x8, x9, [sp, #80]\nstp x10, x11, [sp, #96]\nstp x12, x13, [sp, #112]\nstp x14, x15, [sp, #128]\n"     \
-            "str x18, [sp, #144]\n"                                                                                    \
-            "stp q0, q1, [sp, #160]\nstp q2, q3, [sp, #192]\nstp q4, q5, [sp, #224]\nstp q6, q7, [sp, #256]\n"         \
-            "stp q16, q17, [sp, #288]\nstp q18, q19, [sp, #320]\nstp q20, q21, [sp, #352]\nstp q22, q23, [sp, #384]\n" \
-            "stp q24, q25, [sp, #416]\nstp q26, q27, [sp, #448]\nstp q28, q29, [sp, #480]\nstp q30, q31, [sp, #512]\n" \
-            "ldr x0, [sp, #576]\nbl " #name "_now\n"                                                                   \
-            "ldp q0, q1, [sp, #160]\nldp q2, q3, [sp, #192]\nldp q4, q5, [sp, #224]\nldp q6, q7, [sp, #256]\n"         \
-            "ldp q16, q17, [sp, #288]\nldp q18, q19, [sp, #320]\nldp q20, q21, [sp, #352]\nldp q22, q23, [sp, #384]\n" \
-            "ldp q24, q25, [sp, #416]\nldp q26, q27, [sp, #448]\nldp q28, q29, [sp, #480]\nldp q30, q31, [sp, #512]\n" \
-            "ldr x18, [sp, #144]\n"                                                                                    \
-            "ldp x0, x1, [sp, #16]\nldp x2, x3, [sp, #32]\nldp x4, x5, [sp, #48]\nldp x6, x7, [sp, #64]\n"             \
-            "ldp x8, x9, [sp, #80]\nldp x10, x11, [sp, #96]\nldp x12, x13, [sp, #112]\nldp x14, x15, [sp, #128]\n"     \
-            "ldp x29, x30, [sp], #560\n.cfi_def_cfa_offset 0\n.cfi_restore 29\n.cfi_restore 30\nret\n.cfi_endproc\n"   \
-            ".size " #name "_saving, . - " #name "_saving\n.popsection")
+    __asm__(                                                                                                           \
+        ".pushsection .text.unlikely, \"ax\", %progbits\n"                                                             \
+        ".globl " #name "_saving\n.hidden " #name "_saving\n.type " #name "_saving, %function\n" #name "_saving:\n"    \
+        ".cfi_startproc\n"                                                                                             \
+        "sub sp, sp, #672\n.cfi_def_cfa_offset 672\nstp x29, x30, [sp]\n.cfi_offset 29, -672\n.cfi_offset 30, -664\n"  \
+        "mov x29, sp\n"                                                                                                \
+        "stp x0, x1, [sp, #16]\nstp x2, x3, [sp, #32]\nstp x4, x5, [sp, #48]\nstp x6, x7, [sp, #64]\n"                 \
+        "stp x8, x9, [sp, #80]\nstp x10, x11, [sp, #96]\nstp x12, x13, [sp, #112]\nstp x14, x15, [sp, #128]\n"         \
+        "str x18, [sp, #144]\n"                                                                                        \
+        "stp q0, q1, [sp, #160]\nstp q2, q3, [sp, #192]\nstp q4, q5, [sp, #224]\nstp q6, q7, [sp, #256]\n"             \
+        "stp q8, q9, [sp, #288]\nstp q10, q11, [sp, #320]\nstp q12, q13, [sp, #352]\nstp q14, q15, [sp, #384]\n"       \
+        "stp q16, q17, [sp, #416]\nstp q18, q19, [sp, #448]\nstp q20, q21, [sp, #480]\nstp q22, q23, [sp, #512]\n"     \
+        "stp q24, q25, [sp, #544]\nstp q26, q27, [sp, #576]\nstp q28, q29, [sp, #608]\nstp q30, q31, [sp, #640]\n"     \
+        "ldr x0, [sp, #688]\nbl " #name "_now\n"                                                                       \
+        "ldp q0, q1, [sp, #160]\nldp q2, q3, [sp, #192]\nldp q4, q5, [sp, #224]\nldp q6, q7, [sp, #256]\n"             \
+        "ldp q8, q9, [sp, #288]\nldp q10, q11, [sp, #320]\nldp q12, q13, [sp, #352]\nldp q14, q15, [sp, #384]\n"       \
+        "ldp q16, q17, [sp, #416]\nldp q18, q19, [sp, #448]\nldp q20, q21, [sp, #480]\nldp q22, q23, [sp, #512]\n"     \
+        "ldp q24, q25, [sp, #544]\nldp q26, q27, [sp, #576]\nldp q28, q29, [sp, #608]\nldp q30, q31, [sp, #640]\n"     \
+        "ldr x18, [sp, #144]\n"                                                                                        \
+        "ldp x0, x1, [sp, #16]\nldp x2, x3, [sp, #32]\nldp x4, x5, [sp, #48]\nldp x6, x7, [sp, #64]\n"                 \
+        "ldp x8, x9, [sp, #80]\nldp x10, x11, [sp, #96]\nldp x12, x13, [sp, #112]\nldp x14, x15, [sp, #128]\n"         \
+        "ldp x29, x30, [sp]\nadd sp, sp, #672\n.cfi_def_cfa_offset 0\n"                                                \
+        ".cfi_restore 29\n.cfi_restore 30\nret\n.cfi_endproc\n"                                                        \
+        ".size " #name "_saving, . - " #name "_saving\n.popsection")
 SAVING(sp__tell_release);
 SAVING(sp__tell_acquire);
 #endif
