@@ -4,8 +4,6 @@
 #include "child.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -151,14 +149,26 @@ static void pools_and_timers_work(void **state)
 
 /* ---- by the system itself ---- */
 
+/* Of <linux/filter.h> and <linux/seccomp.h>, which not every C library's compiler finds. */
+struct filter_step {
+    uint16_t code;
+    uint8_t if_true, if_false;
+    uint32_t value;
+};
+enum { LOAD_WORD = 0x20, JUMP_IF_EQUAL = 0x15, ANSWER = 0x06 };
+enum { NUMBER_OF_THE_CALL = 0, FILTERED = 2, REFUSE = 0x50000, ALLOW = 0x7fff0000 };
+
 static void refuse_futex(void)
 {
-    struct sock_filter steps[] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                                   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_futex, 0, 1),
-                                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-                                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
-    struct sock_fprog filter = { sizeof steps / sizeof steps[0], steps };
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+    const struct filter_step steps[] = { { LOAD_WORD, 0, 0, NUMBER_OF_THE_CALL },
+                                         { JUMP_IF_EQUAL, 0, 1, SYS_futex },
+                                         { ANSWER, 0, 0, REFUSE | EPERM },
+                                         { ANSWER, 0, 0, ALLOW } };
+    const struct {
+        unsigned short length;
+        const struct filter_step *steps;
+    } filter = { sizeof steps / sizeof steps[0], steps };
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, FILTERED, &filter) != 0)
         _exit(90); /* no filters here */
 }
 
