@@ -216,8 +216,9 @@ static bool cancel_queued(sp_future *future)
     if (drop)
         sp_future_release(future); /* the queue's; the caller has another */
     tell(future, seen, false);
-    const struct sp__runner *worker = owner->tidy != NULL ? sp__runner_of_pool(owner) : NULL;
-    if (worker != NULL)
+    /* By its address alone: if the caller is no worker of it, it may be gone. */
+    const struct sp__runner *worker = sp__runner_of_pool(owner);
+    if (worker != NULL && owner->tidy != NULL)
         owner->tidy(owner, worker->worker);
     return true;
 }

@@ -473,6 +473,21 @@ static void an_inline_pools_counters_agree_after_every_cancel(void **state)
     assert_int_equal(sp__load_seq_cst(&dropped), N);
 }
 
+static void end_pool(sp_future *future, void *holder)
+{
+    (void)future;
+    end_held(holder);
+}
+
+static void a_callback_of_a_cancel_may_end_the_pool(void **state)
+{
+    (void)state;
+    sp_future *holder = begin_held(0);
+    sp_auto(sp_future) queued = sp_submit(pool, use, 1);
+    sp_future_add_done_callback(queued, end_pool, holder);
+    assert_true(sp_future_cancel(queued));
+}
+
 /* ---- met by one while another takes it out ---- */
 
 static struct sp__pool bare; /* nothing lies in its inbox */
@@ -516,6 +531,7 @@ int main(void)
         cmocka_unit_test(a_pool_may_end_while_its_futures_are_cancelled),
         cmocka_unit_test(a_second_shutdown_waits_for_what_the_first_cancels),
         cmocka_unit_test(an_inline_pools_counters_agree_after_every_cancel),
+        cmocka_unit_test(a_callback_of_a_cancel_may_end_the_pool),
         cmocka_unit_test(a_future_may_be_met_while_who_has_claimed_it_takes_it_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
