@@ -43,7 +43,7 @@ static void count_in(struct sp__pool *pool)
 {
     if (pool->initializer != NULL)
         pool->submitted_at_start = sp__pool_count_submitted(pool);
-    pool->starting++;
+    sp__add_relaxed(&pool->starting, 1); /* relaxed: read without the lock as a hint only */
     pool->workers++;
     pool->uncollected++;
     sp__ref_up(&pool->base.refs);
@@ -91,7 +91,7 @@ bool sp__take_up_work(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
     sp_lock_acquire(&pool->lock);
-    pool->starting--;
+    sp__sub_relaxed(&pool->starting, 1); /* relaxed: as in count_in */
     worker->awake = worker->searching = sp__crew_awake(sp__crew_look(&pool->crew)) < pool->max_workers;
     if (worker->awake)
         sp__crew_enter(&pool->crew);
@@ -180,7 +180,7 @@ void sp__walk_out(struct sp__worker *worker)
     struct sp__pool *pool = worker->pool;
     sp_lock_acquire(&pool->lock);
     if (!worker->initialized)
-        pool->starting--;
+        sp__sub_relaxed(&pool->starting, 1); /* relaxed: as in count_in */
     else if (!worker->lent)
         give_permit_up(worker);
     count_out(worker);

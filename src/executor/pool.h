@@ -57,7 +57,7 @@ struct sp__pool {
     unsigned lent;            /* guarded by lock: loans that were made and not given back */
     int64_t moved_at;         /* guarded by lock: when a worker began to keep its permit, or a wait beside such ended */
     unsigned reliefs;         /* guarded by lock: so many of `keepers` had to give theirs up since a wait has ended */
-    unsigned starting;        /* guarded by lock: workers that are being started, or in their initializer */
+    unsigned starting;        /* atomic, written under lock: workers that are being started, or in their initializer */
     uint64_t submitted_at_start; /* guarded by lock: of a pool with an initializer, when a worker was started last */
     unsigned stuck;          /* guarded by lock: of those that start, initializers that wait for what is queued here */
     unsigned stuck_for_good; /* guarded by lock: of these, those whose wait has no limit */

@@ -242,7 +242,7 @@ static int forget_worker(struct sp__pool *pool, struct sp__worker *worker, int e
     sp_lock_acquire(&pool->lock);
     if (worker != NULL)
         sp__list_remove(&worker->member);
-    pool->starting--;
+    sp__sub_relaxed(&pool->starting, 1); /* relaxed: as in count_in, crew.c */
     pool->workers--;
     pool->uncollected--;
     sp_condition_notify_all(&pool->quiet);

@@ -129,11 +129,10 @@ bool sp__os_other_keys_left(void)
 /* Of the thread sanitizer, in whose programs nothing may run in a thread that it has forgotten: its own key has a value
    until the last round, and in that its destructor is called before ours. */
 extern void __tsan_init(void) __attribute__((weak));
-extern void __asan_init(void) __attribute__((weak));
 
 unsigned sp__os_end_rounds(void)
 {
-    return __tsan_init != NULL || __asan_init != NULL ? 3 : 4;
+    return __tsan_init != NULL ? 3 : 4;
 }
 
 /* glibc's, for the destructors of C++; exit() calls them first. */
