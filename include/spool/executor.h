@@ -218,12 +218,14 @@ SP_API void sp_mapping_release(sp_mapping *mapping);
 
    Returns SP_OK, also for NULL, or
      SP_DEADLOCK  called without .no_wait by a task or a callback of this executor, or by a callback of a future that another
-                  call further down on the same stack cancels: it is closed, but not waited for
+                  call further down on the same stack cancels: it is closed, but not waited for.  So is a call that would
+                  close a cycle of waits for pools and futures: a task of this executor waits for the caller's, say
    Order: every task and finalizer happens before a return that waited.  Source: Executor.shutdown. */
 SP_API SP_MUST_CHECK sp_status sp_executor_shutdown(sp_executor *executor, const sp_shutdown_options *options);
 
-/* Wait until nothing is queued and nothing runs.  False: the time was up, or the caller is a task or a callback of it.  True
-   for NULL.  Order: every task happens before a return of true that finds it done. */
+/* Wait until nothing is queued and nothing runs.  False: the time was up, the caller is a task or a callback of it, or the
+   wait, without limit, would close a cycle as in sp_executor_shutdown().  True for NULL.  Order: every task happens before a
+   return of true that finds it done. */
 SP_API bool sp_executor_wait_idle(sp_executor *executor, double timeout);
 
 /* Read the counters; zeros for NULL. */

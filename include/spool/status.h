@@ -78,9 +78,9 @@ SP_API void sp_set_panic_hook(void (*hook)(const char *sentence, void *context),
 SP_API void sp_set_unseen_error_hook(void (*hook)(const sp_error *error, void *context), void *context);
 
 /* Be told of a wait that can never end, before the process aborts: for a lock that the caller holds; one that closes a cycle
-   of runners which wait without limit for each other's locks, onces, ends or futures; for what a thread held that has ended.
-   The report is one line that names each runner, what it waits for, and who holds that.  A cycle of futures only is not
-   reported: the call that would close it returns SP_DEADLOCK.
+   of runners which wait without limit for each other's locks, onces, ends, futures or pools; for what a thread held that has
+   ended.  The report is one line that names each runner, what it waits for, and who holds that.  A cycle of futures and pools
+   only is not reported: the call that would close it returns SP_DEADLOCK.
 
    The default writes the report to standard error.  Whatever the hook does, abort() follows. */
 SP_API void sp_set_deadlock_hook(void (*hook)(const char *report, void *context), void *context);

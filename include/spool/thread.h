@@ -119,7 +119,9 @@ SP_API size_t sp_thread_enumerate(sp_thread **ret_threads, size_t n);
    calling thread and its own pool are skipped.  A forked child waits for what it has started itself.
 
    With a limit nothing is closed before all has come to rest; then the pools are closed.  True: all done.  False: the time was
-   up; everything goes on as before, and pools accept more, unless it was up while workers of resting pools were ending. */
+   up; everything goes on as before, and pools accept more, unless it was up while workers of resting pools were ending.
+   False without a limit: a task of the next pool waits for the caller's, as in sp_executor_shutdown(); that pool is closed,
+   those behind it are not. */
 SP_API bool sp_join_all(double timeout);
 
 /* A task that runs later, once. */

@@ -17,7 +17,7 @@ struct sp__executor_ops {
     sp_status (*enqueue)(sp_executor *executor, sp_future *future);
     /* More about a refusal, for the future that it is told through; NULL: there is no more.  Optional. */
     sp_error *(*explain)(sp_executor *executor, sp_status status, const sp_task *task);
-    /* SP_DEADLOCK from a task of its own; SP_TIMEOUT when the deadline passed. */
+    /* SP_DEADLOCK from a task of its own, or if waiting would close a cycle of waits; SP_TIMEOUT when the deadline passed. */
     sp_status (*shutdown)(sp_executor *executor, bool cancel_futures, bool wait, int64_t deadline);
     bool (*wait_idle)(sp_executor *executor, int64_t deadline);
     void (*stats)(sp_executor *executor, sp_executor_statistics *ret_stats);

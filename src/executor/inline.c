@@ -28,6 +28,7 @@
 #include "executor/executor.h"
 #include "os/lifecycle.h"
 #include "os/os.h"
+#include "park/wait_graph.h"
 #include "park/word_lock.h"
 #include "sync/condition.h"
 
@@ -218,14 +219,27 @@ static void let_go(void *argument)
     sp__executor_ref_down(&pool->base);
 }
 
-/* Run what is queued and wait for what others run, until nothing is left.  False: the deadline passed. */
+/* For the graph of waits: does this one, which sleeps, run a task of the pool? */
+static bool is_at_work(const void *object, const struct sp__runner *runner)
+{
+    const sp_executor *executor = object;
+    return runner->pool == &executor->owner;
+}
+
+/* Run what is queued and wait for what others run, until nothing is left.  False: the deadline passed, or waiting would close a
+   cycle of waits. */
 static bool drain(struct inline_pool *pool, int64_t deadline)
 {
+    struct sp__edge edge = { .does = "waits until nothing runs in the pool",
+                             .object = &pool->base,
+                             .is_held_by = is_at_work,
+                             .may_be_refused = true };
     sp_lock_acquire(&pool->lock);
     while ((pool->queued > 0 || pool->running > 0) && !sp__deadline_passed(deadline)) {
         sp_future *future = take(pool);
         if (future == NULL) {
-            (void)sp__condition_wait_until(&pool->changed, &pool->lock, deadline);
+            if (!sp__condition_wait_by(&pool->changed, &pool->lock, deadline, &edge))
+                break;
             continue;
         }
         sp_lock_release(&pool->lock);
@@ -346,7 +360,7 @@ static sp_status shut_down(sp_executor *executor, bool cancel_futures, bool wait
     if (is_inside(pool))
         return SP_DEADLOCK;
     if (!drain(pool, deadline))
-        return SP_TIMEOUT;
+        return deadline == SP__NEVER ? SP_DEADLOCK : SP_TIMEOUT;
     if (!sp__executor_is_inherited(executor))
         sp__drainable_remove(&executor->drainable); /* process exit need not ask again */
     return SP_OK;

@@ -90,24 +90,25 @@ struct sp__round {
 
 /* A worker, from the decision to start it until its OS thread is collected. */
 struct sp__worker {
-    struct sp__list link;         /* guarded by the pool's lock: in `sleepers` or `ended` */
-    struct sp__list member;       /* guarded by the pool's lock: in `all` */
-    struct sp__list keeper;       /* guarded by the pool's lock: in `keepers` */
-    struct sp__pool *pool;        /* set once */
-    sp_thread *thread;            /* guarded by the pool's lock: NULL until the starter has stored it */
-    bool has_ended;               /* guarded by the pool's lock */
-    bool dismissed;               /* guarded by the pool's lock: woken to end */
-    bool lent;                    /* guarded by the pool's lock: others have its permit */
-    bool awake, searching;        /* its own: counted so in the crew, but for loans */
-    bool without_deque;           /* its own: asked for one in vain; what its tasks submit goes to the inbox */
-    bool initialized;             /* its own: its initializer is over */
-    bool owes_finalizer;          /* its own */
-    bool resting;                 /* its own: what it sleeps for is no wait of its task */
-    bool stands_in;               /* its own: the task that it has found lies in a queue besides */
-    uint32_t asleep;              /* atomic: 1 until it is called or dismissed; parked on */
-    struct sp__round round;       /* its own */
-    struct sp__deque *deque;      /* its own: NULL until it submits to its own pool */
-    unsigned victim;              /* its own: the number of the deque where it will look for tasks of others next */
+    struct sp__list link;    /* guarded by the pool's lock: in `sleepers` or `ended` */
+    struct sp__list member;  /* guarded by the pool's lock: in `all` */
+    struct sp__list keeper;  /* guarded by the pool's lock: in `keepers` */
+    struct sp__pool *pool;   /* set once */
+    sp_thread *thread;       /* guarded by the pool's lock: NULL until the starter has stored it */
+    bool has_ended;          /* guarded by the pool's lock */
+    bool dismissed;          /* guarded by the pool's lock: woken to end */
+    bool lent;               /* guarded by the pool's lock: others have its permit */
+    bool awake, searching;   /* its own: counted so in the crew, but for loans */
+    bool without_deque;      /* its own: asked for one in vain; what its tasks submit goes to the inbox */
+    bool initialized;        /* its own: its initializer is over */
+    bool owes_finalizer;     /* its own */
+    bool in_task;            /* its own; read while it sleeps in the graph of waits: a task not yet counted as done */
+    bool resting;            /* its own: what it sleeps for is no wait of its task */
+    bool stands_in;          /* its own: the task that it has found lies in a queue besides */
+    uint32_t asleep;         /* atomic: 1 until it is called or dismissed; parked on */
+    struct sp__round round;  /* its own */
+    struct sp__deque *deque; /* its own: NULL until it submits to its own pool */
+    unsigned victim;         /* its own: the number of the deque where it will look for tasks of others next */
     struct sp__block_hooks hooks; /* set once */
     unsigned lends;               /* its own: so many waits for futures of the pool last; the first one's loan counts */
     bool keeps;                   /* its own: the first one's loan began as one that keeps its permit */

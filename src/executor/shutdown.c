@@ -3,6 +3,7 @@
    SPDX-License-Identifier: MIT */
 #include "executor/pool.h"
 #include "os/os.h"
+#include "park/wait_graph.h"
 #include "sync/condition.h"
 
 /* Under the lock: a worker that has ended and whose handle is known. */
@@ -66,17 +67,40 @@ static bool cancel_one(sp_future *future, void *context)
     return false; /* who cancels it counts it */
 }
 
+/* For the graph of waits: does this one, which sleeps, keep the pool from its end?  A worker does, whatever it is at, until it
+   has called exit(). */
+static bool keeps_from_end(const void *object, const struct sp__runner *runner)
+{
+    const sp_executor *executor = object;
+    const sp_thread *thread = runner->thread;
+    return runner->outer == NULL && runner->pool == &executor->owner &&
+           sp__load_relaxed(&thread->state) != SP__THREAD_GONE; /* relaxed: its own store, before it slept */
+}
+
+/* Does it keep the pool from being quiet?  A worker in a task does. */
+static bool keeps_from_quiet(const void *object, const struct sp__runner *runner)
+{
+    const sp_executor *executor = object;
+    const struct sp__worker *worker = runner->worker;
+    return runner->outer == NULL && runner->pool == &executor->owner && worker != NULL && worker->in_task;
+}
+
 /* Under the lock: wait until nothing is queued, nobody cancels what was, no worker is left, and none to be collected.  What
    was accepted before the close may lie there without a worker: its submitter is about to call one. */
 static sp_status await_end(struct sp__pool *pool, int64_t deadline)
 {
+    struct sp__edge edge = { .does = "waits for the end of the pool",
+                             .object = &pool->base,
+                             .is_held_by = keeps_from_end,
+                             .may_be_refused = true };
     while (sp__inbox_size(&pool->inbox) > 0 || !sp__list_empty(&pool->endings) || pool->workers > 0 ||
            pool->uncollected > 0) {
         if (sp__pool_collect_one(pool))
             continue;
         if (sp__deadline_passed(deadline))
             return SP_TIMEOUT;
-        (void)sp__condition_wait_until(&pool->quiet, &pool->lock, deadline);
+        if (!sp__condition_wait_by(&pool->quiet, &pool->lock, deadline, &edge))
+            return SP_DEADLOCK;
     }
     return SP_OK;
 }
@@ -141,11 +165,16 @@ static bool is_quiet(struct sp__pool *pool)
 bool sp__pool_wait_idle(sp_executor *executor, int64_t deadline)
 {
     struct sp__pool *pool = sp__pool_of(executor);
+    struct sp__edge edge = { .does = "waits until nothing runs in the pool",
+                             .object = executor,
+                             .is_held_by = keeps_from_quiet,
+                             .may_be_refused = true };
     sp_lock_acquire(&pool->lock);
     sp__add_relaxed(&pool->for_quiet, 1); /* relaxed: under the lock */
     bool quiet;
-    while (!(quiet = is_quiet(pool)) && !sp__is_ending_queued(pool) && !sp__deadline_passed(deadline))
-        (void)sp__condition_wait_until(&pool->quiet, &pool->lock, deadline);
+    while (!(quiet = is_quiet(pool)) && !sp__is_ending_queued(pool) && !sp__deadline_passed(deadline) &&
+           sp__condition_wait_by(&pool->quiet, &pool->lock, deadline, &edge))
+        continue;
     sp__sub_relaxed(&pool->for_quiet, 1); /* relaxed: as above */
     sp_lock_release(&pool->lock);
     return quiet;

@@ -18,8 +18,9 @@ static bool take_on(struct sp__pool *pool, sp_future *future, bool is_broken)
 }
 
 /* `stands_in`: it lies in a queue besides.  False: somebody else runs or has ended it. */
-static bool run_or_refuse(struct sp__pool *pool, sp_future *future, bool stands_in)
+static bool run_or_refuse(struct sp__worker *worker, sp_future *future, bool stands_in)
 {
+    struct sp__pool *pool = worker->pool;
     /* acquire: pairs with the release in break_pool; why_broken may be read */
     bool is_broken = sp__load_acquire(&pool->broken);
     if (is_broken && stands_in && sp__take_out(pool, future)) { /* before its error is written, see `before` */
@@ -33,6 +34,7 @@ static bool run_or_refuse(struct sp__pool *pool, sp_future *future, bool stands_
             sp__drop_dead(future);
         return false;
     }
+    worker->in_task = true;
     if (is_broken) {
         if (stands_in)
             sp__count_dead(future);
@@ -53,6 +55,7 @@ static bool has_forked(const struct sp__worker *worker)
 
 static void count_task(struct sp__worker *worker)
 {
+    worker->in_task = false;
     /* release: what the task did happens before the return of sp_executor_wait_idle; pairs with sp__pool_count */
     sp__store_release(&worker->completed, sp__load_relaxed(&worker->completed) + 1); /* relaxed: our own store */
 }
@@ -63,7 +66,7 @@ static void run_task(struct sp__worker *worker, sp_future *future)
     worker->stands_in = false;
     sp__self()->uses_locals = false;                       /* what the task before did with them is over */
     sp__store_relaxed(&worker->doing, future->task->name); /* relaxed: for reports */
-    if (run_or_refuse(worker->pool, future, stands_in))
+    if (run_or_refuse(worker, future, stands_in))
         count_task(worker);
 }
 

@@ -180,8 +180,10 @@ static bool be_late(struct sleeper *self, const struct sp__wait *wait, const str
     const uint32_t process = sp__process_number;
     *ret_alarm = hooks->late(hooks->context);
     if (wait->keeps_place) {
-        *result = self->token; /* for one that does not go on */
-        return process == sp__process_number || link_in_child(self, wait);
+        bool goes_on = process == sp__process_number || link_in_child(self, wait);
+        if (!goes_on)
+            *result = self->token;
+        return goes_on;
     }
     *result = SP__PARK_CHANGED;
     return enqueue(self, wait);

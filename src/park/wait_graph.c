@@ -29,6 +29,8 @@ static struct sp__runner *runners[BUCKETS] SP__GUARDED_BY(lock);
 static struct sp__edge *objects[BUCKETS] SP__GUARDED_BY(lock);
 /* Leaders whose owner is a runner inside another that is not known, by the owner's id; next == NULL until first used. */
 static struct sp__list unknown_owners[UNKNOWN_BUCKETS] SP__GUARDED_BY(lock);
+/* All edges: whoever is in the graph sleeps. */
+static struct sp__list sleepers SP__GUARDED_BY(lock) = { &sleepers, &sleepers };
 /* How many edges of several owners there are.  These are in no index. */
 static size_t multiple SP__GUARDED_BY(lock);
 static uint64_t last_walk SP__GUARDED_BY(lock);
@@ -91,9 +93,34 @@ static bool stands_on(const struct sp__runner *waiter, uint64_t id) SP__REQUIRES
 
 /* ---- walks ---- */
 
+static bool has_several_owners(const struct sp__edge *edge)
+{
+    return edge->owner == NULL;
+}
+
+/* The next sleeping runner that holds up this wait; 0: there is no more. */
+static uint64_t next_holder(struct sp__edge *edge) SP__REQUIRES(lock)
+{
+    while ((edge->asked = edge->asked->next) != &sleepers) {
+        const struct sp__edge *other = sp__container_of(edge->asked, struct sp__edge, asleep);
+        for (const struct sp__runner *at = other->waiter; at != NULL; at = at->outer)
+            if (edge->is_held_by(edge->object, at))
+                return at->id;
+    }
+    return 0;
+}
+
+static void begin_with_owners(struct sp__edge *edge) SP__REQUIRES(lock)
+{
+    edge->at = 0;
+    edge->asked = &sleepers;
+}
+
 /* The next runner that must move for this wait to end; 0: there is none, or no more. */
 static uint64_t next_owner(struct sp__edge *edge) SP__REQUIRES(lock)
 {
+    if (edge->is_held_by != NULL)
+        return next_holder(edge);
     if (edge->next_owner != NULL)
         return edge->next_owner(edge->object, &edge->at);
     return edge->at++ == 0 ? edge->owner(edge->object) : 0;
@@ -103,7 +130,7 @@ static void come_to(struct sp__edge *edge, struct sp__edge *previous) SP__REQUIR
 {
     edge->walk = last_walk;
     edge->previous = previous;
-    edge->at = 0;
+    begin_with_owners(edge);
 }
 
 /* Is there a cycle through `first`?  Returns the last edge of one, from which `previous` leads back to the first; NULL: there
@@ -150,7 +177,7 @@ static void describe_wait(struct sp__text *text, const struct sp__edge *edge) SP
 static uint64_t owner_between(struct sp__edge *edge, const struct sp__edge *next) SP__REQUIRES(lock)
 {
     uint64_t owner;
-    edge->at = 0;
+    begin_with_owners(edge);
     do
         owner = next_owner(edge);
     while (owner != 0 && !stands_on(next->waiter, owner));
@@ -335,7 +362,7 @@ static void introduce(struct sp__runner *top) SP__REQUIRES(lock)
 
 static bool closes_cycle(struct sp__edge *edge) SP__REQUIRES(lock)
 {
-    size_t others = edge->next_owner != NULL ? multiple - 1 : multiple;
+    size_t others = has_several_owners(edge) ? multiple - 1 : multiple;
     if (others == 0 && !is_awaited(edge->waiter->thread_runner))
         return false;
     struct sp__edge *last = find_cycle(edge, true);
@@ -348,7 +375,8 @@ static void remove_edge(struct sp__edge *edge) SP__REQUIRES(lock)
 {
     struct sp__runner *thread = edge->waiter->thread_runner;
     thread->edge = NULL;
-    if (edge->next_owner != NULL)
+    sp__list_remove(&edge->asleep);
+    if (has_several_owners(edge))
         multiple--;
     else
         leave(edge);
@@ -364,10 +392,11 @@ bool sp__edge_publish(struct sp__edge *edge)
     edge->waiter = self;
     sp__word_lock_acquire(&lock);
     introduce(self);
-    if (edge->next_owner != NULL)
+    if (has_several_owners(edge))
         multiple++;
     else
         enter(edge);
+    sp__list_append(&sleepers, &edge->asleep);
     self->thread_runner->edge = edge;
     bool refused = closes_cycle(edge);
     if (refused)
@@ -433,6 +462,7 @@ void sp__graph_after_fork(struct sp__runner *survivor, uint64_t last_id) SP__UNC
     memset(runners, 0, sizeof runners);
     memset(objects, 0, sizeof objects);
     memset(unknown_owners, 0, sizeof unknown_owners);
+    sp__list_init(&sleepers);
     multiple = 0;
     before_fork = last_id;
     for (struct sp__runner *at = survivor; at != NULL; at = at->outer) {

@@ -23,10 +23,15 @@ struct sp__edge {
     /* Instead of `owner`, for a wait that ends when several runners have moved: the id of one at or after position *at, which
        goes past it; 0: there is no more. */
     uint64_t (*next_owner)(const void *object, size_t *at);
+    /* Instead of either, for a wait that ends when all have moved who are at something, and whom nobody lists: is this one at
+       it?  Asked of each runner that sleeps in the graph, and of those below it on its stack; looks at the runner, and at what
+       that keeps while it sleeps. */
+    bool (*is_held_by)(const void *object, const struct sp__runner *runner);
     bool may_be_refused; /* a cycle of only such edges is told to the waiter that closes it, and not reported */
 
     /* The rest is guarded by the graph's lock. */
     const struct sp__runner *waiter;
+    struct sp__list asleep;   /* all edges */
     struct sp__list siblings; /* the edges to one object, in a circle */
     bool leads;               /* one of them stands for all in the two indices, which are the next fields */
     struct sp__edge *next;    /* in its bucket of `objects` */
@@ -34,7 +39,8 @@ struct sp__edge {
     uint64_t last_owner;  /* as of the last look */
     uint64_t walk;        /* the last walk that came here */
     size_t at;            /* how far that walk has followed next_owner */
-    struct sp__edge *previous; /* from which edge it came here; NULL: it began here */
+    const struct sp__list *asked; /* or whose runners it has asked last */
+    struct sp__edge *previous;    /* from which edge it came here; NULL: it began here */
 };
 
 /* Publish that the current runner is about to sleep.  False: that would close a cycle of edges that may be refused, and the

@@ -19,7 +19,8 @@ struct condition_wait {
     sp_condition *condition;
     sp_lock *lock;
     sp_rlock *rlock;
-    uint32_t depth; /* of rlock, while it is given up */
+    uint32_t depth;        /* of rlock, while it is given up */
+    struct sp__edge *edge; /* as in struct sp__wait */
 };
 
 static uint64_t lock_number(const struct condition_wait *wait)
@@ -108,6 +109,7 @@ static enum sp__parked sleep_on(struct condition_wait *wait, int64_t deadline)
                                         .on_timeout = give_up_waiting,
                                         .context = wait,
                                         .deadline = deadline,
+                                        .edge = deadline == SP__NEVER ? wait->edge : NULL,
                                         .keeps_place = true });
 }
 
@@ -141,6 +143,12 @@ bool sp__condition_wait_until(sp_condition *condition, sp_lock *lock, int64_t de
 {
     struct condition_wait wait = { .condition = condition, .lock = lock };
     return holds_lock(lock, condition) && wait_until(&wait, deadline) == SP__PARK_GRANTED;
+}
+
+bool sp__condition_wait_by(sp_condition *condition, sp_lock *lock, int64_t deadline, struct sp__edge *edge)
+{
+    struct condition_wait wait = { .condition = condition, .lock = lock, .edge = edge };
+    return !holds_lock(lock, condition) || wait_until(&wait, deadline) != SP__PARK_DEADLOCK;
 }
 
 bool sp_condition_wait(sp_condition *condition, sp_lock *lock, double timeout)
