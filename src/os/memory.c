@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/annotate.h"
 #include "os/fault.h"
@@ -42,14 +43,30 @@ void *sp__os_zalloc_aligned(size_t alignment, size_t size)
     return memory != NULL ? memset(memory, 0, size) : NULL;
 }
 
+#ifdef MADV_HUGEPAGE
+enum { LARGE_PAGES = MADV_HUGEPAGE, SMALL_PAGES = MADV_NOHUGEPAGE };
+#else
+enum { LARGE_PAGES = MADV_NORMAL, SMALL_PAGES = MADV_NORMAL };
+#endif
+
 void sp__os_prefer_large_pages(void *memory, size_t size)
 {
-#ifdef MADV_HUGEPAGE
-    (void)madvise(memory, size, MADV_HUGEPAGE);
-#else
-    (void)memory;
-    (void)size;
-#endif
+    (void)madvise(memory, size, LARGE_PAGES);
+}
+
+void sp__os_prefer_small_pages(void *memory, size_t size)
+{
+    (void)madvise(memory, size, SMALL_PAGES);
+}
+
+/* The system would round the end up, and so take what is behind it. */
+void sp__os_give_up_pages(void *memory, size_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), address = (uintptr_t)memory;
+    size_t before = -address & (page - 1);
+    if (size < before + page || sp__fault_now())
+        return;
+    (void)madvise((char *)memory + before, (size - before) & ~(page - 1), MADV_DONTNEED);
 }
 
 #if defined __SANITIZE_ADDRESS__

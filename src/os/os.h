@@ -20,6 +20,11 @@ void *sp__os_alloc_aligned(size_t alignment, size_t size);
 void *sp__os_zalloc_aligned(size_t alignment, size_t size);
 /* Have this memory, not touched yet, come in large pages if the system has them.  A wish. */
 void sp__os_prefer_large_pages(void *memory, size_t size);
+/* Have the small pages of this memory stay small.  A wish. */
+void sp__os_prefer_small_pages(void *memory, size_t size);
+/* What is in this memory is not needed any more: the whole pages in it cost nothing until they are touched again.  Where the
+   system refuses, they stay. */
+void sp__os_give_up_pages(void *memory, size_t size);
 /* Is memory to be recycled?  No under a checker that wants to see every block come and go: then it is allocated and freed
    one by one.  In test builds also when SPOOL_TEST_PLAIN_MEMORY is set. */
 bool sp__os_recycles(void);

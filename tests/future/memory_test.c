@@ -5,10 +5,14 @@
 #include "testing.h"
 
 #include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "os/fault.h"
+#include "os/os.h"
 
 static sp_status pass(const int *in, int *out)
 {
@@ -117,6 +121,154 @@ static void a_future_may_be_older_than_main(void **state)
         sp_future_release(ended_future());
 }
 
+/* ---- of many futures a few are kept: the memory of the others goes, though it lies between ---- */
+
+enum { BURST = 200000, CHUNK = 2 * 1024 * 1024 }; /* as in block.c */
+
+static sp_future *future_of(int value)
+{
+    sp_future *future = sp_future_new(&pass_sp_task, &value);
+    assert_int_equal(sp_future_set_result(future, &value, sizeof value), SP_OK);
+    return future;
+}
+
+static sp_future **burst_of(int count)
+{
+    sp_future **futures = calloc((size_t)count, sizeof *futures);
+    assert_non_null(futures);
+    for (int i = 0; i < count; i++)
+        futures[i] = future_of(i);
+    return futures;
+}
+
+static void shuffle(sp_future **futures, int count, uint64_t *seed)
+{
+    for (int i = count - 1; i > 0; i--) {
+        int other = (int)(test_random(seed) % (unsigned)(i + 1));
+        sp_future *one = futures[i];
+        futures[i] = futures[other];
+        futures[other] = one;
+    }
+}
+
+/* Keep each so-manieth one, and move them to the front.  Returns how many. */
+static int release_but_each(int step, sp_future **futures, int count)
+{
+    int kept = 0;
+    for (int i = 0; i < count; i++)
+        if (i % step == 0)
+            futures[kept++] = futures[i];
+        else
+            sp_future_release(futures[i]);
+    return kept;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t left = *(const uintptr_t *)a, right = *(const uintptr_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* Bytes that are real, of the chunks in which these futures lie; sorts them. */
+static size_t real_bytes_around(sp_future **futures, int count)
+{
+    static unsigned char real[CHUNK / 4096];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = 0;
+    uintptr_t last = 0;
+    qsort(futures, (size_t)count, sizeof *futures, by_address);
+    for (int i = 0; i < count; i++) {
+        uintptr_t chunk = (uintptr_t)futures[i] & ~(uintptr_t)(CHUNK - 1);
+        if (chunk == last)
+            continue;
+        assert_int_equal(mincore((void *)chunk, CHUNK, real), 0);
+        for (size_t k = 0; k < CHUNK / page; k++)
+            pages += real[k] & 1;
+        last = chunk;
+    }
+    return pages * page;
+}
+
+/* Each kept future costs a page; a chunk is not swept yet, and a few pages of each may be idle. */
+static void few_that_are_kept_hold_little(bool in_order)
+{
+    if (!sp__os_recycles()) {
+        print_message("memory is not recycled here\n");
+        skip();
+    }
+    uint64_t seed = test_seed();
+    for (int round = 0; round < 3; round++) {
+        sp_future **futures = burst_of(BURST);
+        assert_true(real_bytes_around(futures, BURST) >= (size_t)BURST * 64);
+        if (!in_order)
+            shuffle(futures, BURST, &seed);
+        int kept = release_but_each(1000, futures, BURST);
+        assert_true(real_bytes_around(futures, kept) < (size_t)BURST * 64 / 3);
+        sp_release_all(futures, (size_t)kept);
+        free(futures);
+    }
+}
+
+static void few_kept_of_many_hold_little_when_released_in_order(void **state)
+{
+    (void)state;
+    few_that_are_kept_hold_little(true);
+}
+
+static void few_kept_of_many_hold_little_when_released_in_any_order(void **state)
+{
+    (void)state;
+    few_that_are_kept_hold_little(false);
+}
+
+static int sum_of(sp_future **futures, int count)
+{
+    int sum = 0, value;
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(sp_result(futures[i], &value, SP_NOWAIT), SP_OK);
+        sum += value / 100;
+    }
+    return sum;
+}
+
+static void *keep_few_of_many(void *arg)
+{
+    uint64_t seed = (uintptr_t)arg;
+    enum { COUNT = 60000, KEPT = COUNT / 100 };
+    for (long i = test_count(5); i > 0; i--) {
+        sp_future **futures = burst_of(COUNT);
+        int kept = release_but_each(100, futures, COUNT);
+        assert_int_equal(kept, KEPT);
+        assert_int_equal(sum_of(futures, kept), KEPT * (KEPT - 1) / 2);
+        shuffle(futures, kept, &seed);
+        sp_release_all(futures, (size_t)kept);
+        free(futures);
+    }
+    return NULL;
+}
+
+static void kept_ones_stay_whole_while_what_lies_around_them_goes_and_comes(void **state)
+{
+    (void)state;
+    pthread_t threads[3];
+    for (uintptr_t i = 0; i < 3; i++)
+        threads[i] = test_thread(keep_few_of_many, (void *)i);
+    for (int i = 0; i < 3; i++)
+        test_join(threads[i]);
+}
+
+static void memory_that_the_system_does_not_take_back_is_used_again(void **state)
+{
+    (void)state;
+    sp_future **futures = burst_of(BURST);
+    sp__fault_arm(1, true);
+    int kept = release_but_each(1000, futures, BURST);
+    uint64_t refused = sp__fault_disarm();
+    assert_true(refused > 0 || !sp__os_recycles());
+    sp_release_all(futures, (size_t)kept);
+    free(futures);
+    keep_few_of_many(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +276,10 @@ int main(void)
         cmocka_unit_test(threads_that_make_futures_give_their_memory_back),
         cmocka_unit_test(threads_that_release_futures_give_their_memory_back),
         cmocka_unit_test(memory_released_by_another_thread_goes_round),
+        cmocka_unit_test(few_kept_of_many_hold_little_when_released_in_order),
+        cmocka_unit_test(few_kept_of_many_hold_little_when_released_in_any_order),
+        cmocka_unit_test(kept_ones_stay_whole_while_what_lies_around_them_goes_and_comes),
+        cmocka_unit_test(memory_that_the_system_does_not_take_back_is_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
