@@ -44,15 +44,15 @@ static void *send_signals(void *arg)
 
 static double begin;
 
-/* The wait took at least as long as it should, and was interrupted. */
+/* The wait takes at least as long as it should.  One that no signal has reached, because the sender had no CPU, shows
+   nothing: it is done again. */
 #define took(seconds, wait)                                                                                            \
     do {                                                                                                               \
         sp__store_relaxed(&signals, 0);                                                                                \
         begin = sp_monotonic();                                                                                        \
         wait;                                                                                                          \
         assert_true(sp_monotonic() - begin >= (seconds));                                                              \
-        assert_true(sp__load_relaxed(&signals) > 0);                                                                   \
-    } while (0)
+    } while (sp__load_relaxed(&signals) == 0)
 
 static void a_handled_signal_never_ends_a_wait_early(void **state)
 {
@@ -81,7 +81,7 @@ static void a_handled_signal_never_ends_a_wait_early(void **state)
     took(time, assert_false(sp_semaphore_acquire_timeout(&empty, time)));
     took(time, assert_false(sp_lock_acquire_timeout(&own, time)));
     took(time, assert_false(sp_condition_wait(&condition, &lock, time)));
-    took(time, assert_int_equal(sp_barrier_wait(&pair, NULL, time), SP_TIMEOUT));
+    took(time, sp_barrier_reset(&pair); assert_int_equal(sp_barrier_wait(&pair, NULL, time), SP_TIMEOUT));
     took(time, assert_int_equal(sp_get(queue, &item, time), SP_EMPTY));
     took(time, assert_int_equal(sp_join(thread, NULL, time), SP_TIMEOUT));
     took(time, assert_int_equal(sp_result(future, NULL, time), SP_TIMEOUT));
