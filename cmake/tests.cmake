@@ -49,6 +49,11 @@ enable_language(CXX)
 add_executable(contract.cpp_program ${tests_dir}/contract/program.cpp)
 target_link_libraries(contract.cpp_program PRIVATE spool_static spool_flags)
 limited_test(contract.cpp_program ${limit} "unit;contract" $<TARGET_FILE:contract.cpp_program>)
+foreach(kind spool spool_static)
+    add_executable(contract.cpp_exceptions_${kind} ${tests_dir}/contract/exceptions.cpp)
+    target_link_libraries(contract.cpp_exceptions_${kind} PRIVATE ${kind} spool_flags)
+    limited_test(contract.cpp_exceptions_${kind} ${limit} "unit;contract" $<TARGET_FILE:contract.cpp_exceptions_${kind}>)
+endforeach()
 
 # What some examples need.
 pkg_check_modules(EXAMPLES_WEB REQUIRED IMPORTED_TARGET libcurl libmicrohttpd)

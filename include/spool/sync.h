@@ -21,8 +21,14 @@ typedef struct sp_semaphore {
 } sp_semaphore;
 
 /* Initialisers: `static sp_semaphore s = SP_SEMAPHORE(3);`, `s = (sp_semaphore)SP_SEMAPHORE(3);` */
-#define SP_SEMAPHORE(n) { (uint32_t)(n), 0, 0 }
-#define SP_BOUNDED_SEMAPHORE(n) { (uint32_t)(n), (uint32_t)(n), 1 }
+#define SP_SEMAPHORE(n)                                                                                                \
+    {                                                                                                                  \
+        (uint32_t)(n), 0, 0                                                                                            \
+    }
+#define SP_BOUNDED_SEMAPHORE(n)                                                                                        \
+    {                                                                                                                  \
+        (uint32_t)(n), (uint32_t)(n), 1                                                                                \
+    }
 
 /* Take a permit, waiting as long as it takes.  Sleepers are served first come first served.
    Order: the release happens before the acquire that it lets in.  Source: CPython 3.13 threading.Semaphore. */
@@ -82,7 +88,8 @@ SP_API void sp_condition_notify(sp_condition *condition, unsigned n);
 SP_API void sp_condition_notify_all(sp_condition *condition);
 
 /* A meeting point for so many threads.  SP_BARRIER(4), or SP_BARRIER_ACTION(4, fn, context): `fn` is called by the last to
-   arrive, before anyone leaves; when it returns false the barrier is broken.  It must not wait for its own barrier. */
+   arrive, before anyone leaves; when it returns false, or throws a C++ exception, which passes on to who called the wait, the
+   barrier is broken.  It must not wait for its own barrier. */
 typedef struct sp_barrier {
     uint64_t sp_word_;
     uint32_t sp_parties_, sp_process_;
@@ -90,7 +97,10 @@ typedef struct sp_barrier {
     void *sp_context_;
 } sp_barrier;
 #define SP_BARRIER(n) SP_BARRIER_ACTION(n, NULL, NULL)
-#define SP_BARRIER_ACTION(n, fn, context) { 0, (uint32_t)(n), 0, (fn), (context) }
+#define SP_BARRIER_ACTION(n, fn, context)                                                                              \
+    {                                                                                                                  \
+        0, (uint32_t)(n), 0, (fn), (context)                                                                           \
+    }
 
 /* Wait until as many have arrived as the barrier wants, then go on together; it is ready for the next round at once.
 
@@ -122,7 +132,8 @@ typedef struct sp_once {
 } sp_once;
 
 /* Call fn(context) if no call on *once did before; wait until that call has returned.  Calling it from inside fn is
-   reported as a deadlock.  Order: what fn did happens before every return.  Source: pthread_once(3).
+   reported as a deadlock.  A C++ exception that leaves fn passes on to its caller, and the once is new again.
+   Order: what fn did happens before every return.  Source: pthread_once(3).
    Lifetime: fn must not free the once; a thread whose call returned may, even before the call that ran fn has returned. */
 SP_API void sp_once_call(sp_once *once, void (*fn)(void *context), void *context);
 

@@ -29,7 +29,8 @@ typedef struct SP_KEYWORDS_ sp_thread_options {
 
    Returns a handle, one reference, the caller's to release; NULL when there is no memory or no thread (errno: ENOMEM,
      EAGAIN, ...), the argument dropped.
-   A task that ends its thread by pthread_exit() or pthread_cancel() has failed with SP_RUNTIME_ERROR.
+   A task that ends its thread by pthread_exit() or pthread_cancel() has failed with SP_RUNTIME_ERROR; so has, of a thread or
+   a pool, one that throws a C++ exception.
    Order: everything before the start happens before the task.
    Signals: the thread inherits the signal mask, and with it CPU mask and scheduling, as one of pthread_create() does.
    Source: CPython 3.13 threading.Thread, pthread_create(3). */

@@ -70,7 +70,7 @@ static void drop_leftovers(const struct map *map)
         for (size_t k = run; k < end; k++)
             sp__task_drop_foreign_arg(task, input_of(map, k));
         for (size_t k = begin; k < run && map->wants_results && task->drop_result != NULL; k++)
-            task->drop_result(result_of(map, k));
+            sp__task_drop(task->drop_result, result_of(map, k));
         sp_future_release(map->failed[i]);
     }
 }
@@ -128,7 +128,7 @@ static bool is_needless(const struct map *map, size_t chunk)
 static void discard_result(const sp_task *task, void *result)
 {
     if (task->drop_result != NULL)
-        task->drop_result(result);
+        sp__task_drop(task->drop_result, result);
     memset(result, 0, task->result_size);
 }
 

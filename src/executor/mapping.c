@@ -68,7 +68,15 @@ sp_mapping *sp_executor_map_lazy(sp_executor *executor, const sp_task *task,
 static void pull(sp_mapping *mapping)
 {
     memset(mapping->input, 0, mapping->task->arg_size);
-    mapping->exhausted = !mapping->next_input(mapping->context, mapping->input);
+    void *exception = NULL;
+    int more = sp__os_call_catching((void (*)(void))mapping->next_input, mapping->context, mapping->input, &exception);
+    mapping->exhausted = exception != NULL || !(more & 0xff); /* a bool is one byte */
+    if (exception != NULL) {
+        mapping->active = false;
+        if (mapping->released)
+            sp_mapping_release(mapping);
+        sp__os_exception_go_on(exception);
+    }
     if (mapping->exhausted)
         return;
     sp_future *future = sp_executor_submit(mapping->executor, mapping->task, mapping->input);

@@ -143,12 +143,21 @@ static void break_pool(struct sp__worker *worker, sp_error *error)
         sp__error_free(error);
 }
 
+static sp_status call_initializer(const struct sp__pool *pool)
+{
+    static const sp_task initializer = { .name = "initializer", .file = "?" };
+    void *exception = NULL;
+    sp_status status = (sp_status)sp__os_call_catching((void (*)(void))pool->initializer, pool->initializer_arg, NULL,
+                                                       &exception);
+    return exception == NULL ? status : sp__task_threw(&initializer, exception);
+}
+
 static void initialize(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
     sp_status status = SP_OK;
     if (pool->initializer != NULL) {
-        status = pool->initializer(pool->initializer_arg);
+        status = call_initializer(pool);
         if (has_forked(worker))
             return;
         if (status == SP_OK)
@@ -164,7 +173,8 @@ static void finalize(struct sp__worker *worker)
     bool owes = worker->owes_finalizer;
     worker->owes_finalizer = false;
     if (owes)
-        worker->pool->finalizer(worker->pool->initializer_arg);
+        (void)sp__os_call_firmly("a finalizer of a pool", (void (*)(void))worker->pool->finalizer,
+                                 worker->pool->initializer_arg, NULL);
 }
 
 static sp_status work(const void *arg, void *result)

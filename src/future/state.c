@@ -387,7 +387,7 @@ static void drop_result(sp_future *future, enum sp__phase phase)
     bool has_run = sp__load_relaxed(&future->runner) != 0; /* relaxed: nobody else is left */
     if (phase != SP__FINISHED && !has_run)
         clear_result(future);
-    future->task->drop_result(sp__future_result_bytes(future));
+    sp__task_drop(future->task->drop_result, sp__future_result_bytes(future));
 }
 
 /* What the end of a future calls of the user's, and its memory. */
@@ -398,8 +398,7 @@ static void drop_and_free(struct sp__nested_call *last)
     uint64_t seen = sp__load_relaxed(&future->word); /* relaxed: nobody else is left */
     if (future->error != NULL)
         report_unseen(future, seen);
-    if (task->drop_arg != NULL)
-        task->drop_arg(sp__future_arg_bytes(future));
+    sp__task_drop(task->drop_arg, sp__future_arg_bytes(future));
     if (task->drop_result != NULL && !(seen & SP__FUTURE_TAKEN))
         drop_result(future, sp__phase_of(seen));
     sp__block_free(future, block_size(task));

@@ -112,7 +112,7 @@ void sp__watch_remove(sp_future *future, struct sp__watch *watch)
 static void call(sp_future *future, void (*fn)(sp_future *, void *), void *context)
 {
     struct sp__error_box *before = sp__error_set_aside();
-    fn(future, context);
+    sp__os_call_firmly("a done callback", (void (*)(void))fn, future, context);
     sp__error_restore(before);
 }
 

@@ -109,6 +109,17 @@ void sp__os_allow_cancel(int before);
 /* Lowest address of the calling thread's stack, above the guard page, and its size from there; 0 when it cannot be told. */
 uintptr_t sp__os_stack_bottom(size_t *ret_size);
 
+/* ---- catch.c ---- */
+/* What fn(a, b) returns; or, with *ret_exception set and else untouched, it threw: then the exception is the caller's, to be
+   given to one of the next two.  fn is any function of two arguments, or one, that are pointers. */
+int sp__os_call_catching(void (*fn)(void), const void *a, const void *b, void **ret_exception);
+/* Catch it for good, and say what it was. */
+void sp__os_exception_end(void *caught, char *text, size_t size);
+/* Let it go on to the callers of the caller, who has put everything in order. */
+_Noreturn void sp__os_exception_go_on(void *caught);
+/* What fn(a, b) returns, which must not throw: misuse, and then the exception ends here, and -1 is returned. */
+int sp__os_call_firmly(const char *whose, void (*fn)(void), const void *a, const void *b);
+
 /* ---- cpu.c, cgroup.c ---- */
 /* CPUs that the affinity mask allows; 0 when it cannot be told. */
 unsigned sp__os_affinity_cpus(void);

@@ -115,12 +115,25 @@ void sp__os_complain(const char *format, ...)
     sp__text_free(&line);
 }
 
+/* It must not throw, and cannot be told so. */
+static void call_text_hook(const struct text_hook *hook, const char *text)
+{
+    void *exception = NULL;
+    (void)sp__os_call_catching((void (*)(void))hook->fn, text, hook->context, &exception);
+    if (exception == NULL)
+        return;
+    char said[200];
+    sp__os_exception_end(exception, said, sizeof said);
+    sp__os_complain("spool: a hook for sentences threw a %s; its sentence was: %s", said, text);
+    abort();
+}
+
 /* The text to the hook; without one, to standard error.  True: there was a hook. */
 static bool tell(const struct text_hook *from, const char *what, const char *text)
 {
     struct text_hook hook = get_text_hook(from);
     if (hook.fn != NULL)
-        hook.fn(text, hook.context);
+        call_text_hook(&hook, text);
     else
         sp__os_complain("spool: %s%s", what, text);
     return hook.fn != NULL;
@@ -162,7 +175,7 @@ void sp__unseen_error(const sp_error *error)
     struct error_hook hook = unseen_hook;
     unlock_hooks();
     if (hook.fn != NULL)
-        hook.fn(error, hook.context);
+        (void)sp__os_call_firmly("the hook for errors never looked at", (void (*)(void))hook.fn, error, hook.context);
     else
         sp__os_complain("spool: error never looked at: task %s: %s: %s (%s:%d)", error->task,
                         sp_status_name(error->status), error->message, error->file, error->line);

@@ -8,6 +8,7 @@
 
 #include "base/atomic.h"
 #include "base/copy.h"
+#include "os/os.h"
 
 /* After a compare-and-swap that another thread won: who has the cache line does several operations before we want it. */
 static inline void sp__back_off(unsigned tries)
@@ -43,7 +44,7 @@ static inline void sp__take_item(const struct sp__taker *taker, void *from)
     else if (taker->to != NULL)
         sp__copy(taker->to, from, taker->size);
     else if (taker->drop != NULL)
-        taker->drop(from);
+        (void)sp__os_call_firmly("a drop function", (void (*)(void))taker->drop, from, NULL);
 }
 
 /* Where an item stands behind a word in a slot, so that `drop` finds it aligned. */

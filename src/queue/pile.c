@@ -75,7 +75,7 @@ static uint64_t number_of(const struct sp__pile *pile, const unsigned char *at)
 
 static bool leaves_before(const struct sp__pile *pile, const unsigned char *a, const unsigned char *b)
 {
-    int order = pile->compare(a, b);
+    int order = sp__os_call_firmly("the order of a queue", (void (*)(void))pile->compare, a, b);
     return order != 0 ? order < 0 : number_of(pile, a) < number_of(pile, b);
 }
 
@@ -157,7 +157,7 @@ void sp__pile_drop_next(struct sp__pile *pile, void (*drop)(void *item))
     if (pile->order == SP_FIFO)
         pile->first = pile->first + 1 < pile->capacity ? pile->first + 1 : 0;
     pile->size = last;
-    drop(item);
+    (void)sp__os_call_firmly("a drop function", (void (*)(void))drop, item, NULL);
     if (pile->order == SP_PRIORITY && last > 0) {
         memcpy(item, slot(pile, last), pile->slot_size);
         sift_down(pile, 0);

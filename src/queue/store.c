@@ -19,7 +19,7 @@ void sp__take_item_watched(const struct sp__taker *taker, void *from)
     if (taker->to != NULL)
         memcpy(taker->to, from, taker->size);
     else if (taker->drop != NULL)
-        taker->drop(from);
+        (void)sp__os_call_firmly("a drop function", (void (*)(void))taker->drop, from, NULL);
     SP__TELL_RELEASE(from);
 }
 

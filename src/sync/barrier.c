@@ -153,10 +153,17 @@ static sp_status run_action(struct arrival *self)
 {
     sp_barrier *barrier = self->barrier;
     SP__TELL_ACQUIRE(barrier);
-    self->passes = barrier->sp_action_ == NULL || barrier->sp_action_(barrier->sp_context_);
+    void *exception = NULL;
+    self->passes = barrier->sp_action_ == NULL || (bool)(sp__os_call_catching((void (*)(void))barrier->sp_action_,
+                                                                              barrier->sp_context_, NULL, &exception) &
+                                                         0xff); /* a bool is one byte */
+    if (exception != NULL)
+        self->passes = false;
     SP__TELL_RELEASE(barrier);
     wake(barrier, self->passes ? SP__PARK_GRANTED : SP__PARK_REFUSED, end_round, self); /* LAST TOUCH */
     open_gate(barrier);
+    if (exception != NULL)
+        sp__os_exception_go_on(exception);
     return self->passes ? SP_OK : SP_BROKEN_BARRIER;
 }
 

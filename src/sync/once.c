@@ -30,11 +30,14 @@ static bool still_running(void *context)
 
 static void run(uint64_t *word, void (*fn)(void *context), void *context)
 {
-    fn(context);
+    void *exception = NULL;
+    (void)sp__os_call_catching((void (*)(void))fn, context, NULL, &exception);
     /* release: pairs with the acquire in sp_once_call.  LAST TOUCH: below `word` is a number. */
-    if (sp__exchange_release(word, DONE) & PARKED)
+    if (sp__exchange_release(word, exception == NULL ? DONE : 0) & PARKED)
         sp__unpark(
             &(struct sp__wake){ .address = word, .kind = SP__ONCE, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
+    if (exception != NULL) /* it is new again, as std::once_flag would be */
+        sp__os_exception_go_on(exception);
 }
 
 /* Who runs it; 0 when it is done. */

@@ -21,6 +21,19 @@ sp_error *sp__task_ended_early(const sp_task *task, const char *how)
     return sp__error_new(SP_RUNTIME_ERROR, task->name, task->file != NULL ? task->file : "?", 0, how);
 }
 
+sp_status sp__task_threw(const sp_task *task, void *exception)
+{
+    char text[256];
+    sp__os_exception_end(exception, text, sizeof text);
+    return sp_raise_at(task->file != NULL ? task->file : "?", 0, SP_RUNTIME_ERROR, "%s", text);
+}
+
+void sp__task_drop(void (*drop)(void *), void *bytes)
+{
+    if (drop != NULL)
+        sp__os_call_firmly("a drop function", (void (*)(void))drop, bytes, NULL);
+}
+
 void sp__task_drop_foreign_arg(const sp_task *task, const void *arg)
 {
     enum { ON_STACK = 768 };
@@ -34,7 +47,7 @@ void sp__task_drop_foreign_arg(const sp_task *task, const void *arg)
         return;
     }
     memcpy(copy, arg, task->arg_size);
-    task->drop_arg(copy);
+    sp__task_drop(task->drop_arg, copy);
     if (copy != on_stack)
         sp__os_free(copy);
 }

@@ -38,6 +38,18 @@ void sp__excepthook_after_fork(void) SP__UNCHECKED
     sp__word_lock_release(&hook_lock);
 }
 
+struct hook_call {
+    void (*fn)(sp_thread *, const sp_error *, void *);
+    sp_thread *thread;
+    const sp_error *error;
+    void *context;
+};
+
+static void pass_on(const struct hook_call *call)
+{
+    call->fn(call->thread, call->error, call->context);
+}
+
 static void call_excepthook(sp_thread *thread, const sp_error *error)
 {
     sp__word_lock_acquire(&hook_lock);
@@ -46,7 +58,8 @@ static void call_excepthook(sp_thread *thread, const sp_error *error)
     SP__TELL_ACQUIRE(&excepthook);
     sp__word_lock_release(&hook_lock);
     if (fn != NULL)
-        fn(thread, error, context);
+        (void)sp__os_call_firmly("the excepthook", (void (*)(void))pass_on,
+                                 &(struct hook_call){ fn, thread, error, context }, NULL);
     else
         sp__os_complain("Exception in thread %s: task %s: %s: %s (%s:%d)", sp_thread_name(thread), error->task,
                         sp_status_name(error->status), error->message, error->file, error->line);
@@ -68,10 +81,8 @@ static void free_name(struct sp__thread_name *node)
 static void drop_and_free(struct sp__nested_call *last)
 {
     sp_thread *thread = sp__container_of(last, sp_thread, last);
-    if (thread->task->drop_arg != NULL)
-        thread->task->drop_arg(thread->arg);
-    if (thread->task->drop_result != NULL)
-        thread->task->drop_result(thread->result);
+    sp__task_drop(thread->task->drop_arg, thread->arg);
+    sp__task_drop(thread->task->drop_result, thread->result);
     sp__error_free(thread->error);
     for (struct sp__thread_name *name = thread->name, *older; name != NULL; name = older) {
         older = name->older;

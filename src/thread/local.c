@@ -48,6 +48,18 @@ static bool make_room(uint64_t key)
     return true;
 }
 
+/* The initializer may use other locals: the table may move.  One that throws leaves no value, and the next use tries again. */
+static void initialize(const sp_local *local, uint64_t key, void *value)
+{
+    void *exception = NULL;
+    (void)sp__os_call_catching((void (*)(void))local->sp_init_, value, NULL, &exception);
+    if (exception == NULL)
+        return;
+    table.entries[key].value = NULL;
+    sp__os_free(value);
+    sp__os_exception_go_on(exception);
+}
+
 static void *make_value(sp_local *local, uint64_t key)
 {
     (void)sp__self(); /* so that the end of a thread of somebody else's is noticed */
@@ -59,7 +71,7 @@ static void *make_value(sp_local *local, uint64_t key)
     }
     table.entries[key] = (struct sp__local_entry){ value, local->sp_fini_ };
     if (local->sp_init_ != NULL)
-        local->sp_init_(value); /* may use other locals: the table may move */
+        initialize(local, key, value);
     return value;
 }
 
@@ -91,7 +103,7 @@ static bool finish_round(bool call)
             continue;
         any = true;
         if (call && entry.fini != NULL)
-            entry.fini(entry.value);
+            sp__os_call_firmly("a finaliser of an sp_local", (void (*)(void))entry.fini, entry.value, NULL);
         sp__os_free(entry.value);
     }
     return any;

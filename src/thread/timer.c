@@ -124,8 +124,8 @@ static void drop_and_free(struct sp__nested_call *last)
     sp_timer *timer = sp__container_of(last, sp_timer, last);
     if (timer->state == FAILED && !timer->seen && timer->process == sp__process_number)
         report_failure(timer);
-    if (timer->owns_arg && timer->task->drop_arg != NULL)
-        timer->task->drop_arg(timer->arg);
+    if (timer->owns_arg)
+        sp__task_drop(timer->task->drop_arg, timer->arg);
     sp_thread_release(timer->thread);
     sp__os_traits_release(timer->traits);
     sp__os_free(timer);
