@@ -38,23 +38,24 @@ extern void __tsan_acquire(void *address) __attribute__((weak));
 #if defined __x86_64__
 /* 128: what a function may use below its stack pointer; 8 more for the word */
 #define SP__TELL_(name, word)                                                                                          \
-    __asm__ __volatile__(".weak __tsan_" #name "\n\tcmpq $0, __tsan_" #name "@GOTPCREL(%%rip)\n\tjne 772f\n771:\n\t"      \
-                     ".subsection 1\n772:\n\tlea -128(%%rsp), %%rsp\n\tpush %0\n\tcall sp__tell_" #name "_saving\n\t"  \
-                     "lea 136(%%rsp), %%rsp\n\tjmp 771b\n\t.previous"                                                 \
-                     :                                                                                                 \
-                     : "r"(word)                                                                                       \
-                     : "memory", "cc")
+    __asm__ __volatile__(".weak __tsan_" #name "\n\tcmpq $0, __tsan_" #name "@GOTPCREL(%%rip)\n\tjne 772f\n771:\n\t"   \
+                         ".subsection 1\n772:\n\tlea -128(%%rsp), %%rsp\n\tpush %0\n\tcall sp__tell_" #name            \
+                         "_saving\n\t"                                                                                 \
+                         "lea 136(%%rsp), %%rsp\n\tjmp 771b\n\t.previous"                                              \
+                         :                                                                                             \
+                         : "r"(word)                                                                                   \
+                         : "memory", "cc")
 #elif defined __aarch64__
 #define SP__TELL_(name, word)                                                                                          \
     __extension__({                                                                                                    \
         const void *scratch_;                                                                                          \
-        __asm__ __volatile__(".weak __tsan_" #name "\n\tadrp %0, :got:__tsan_" #name                                        \
-                         "\n\tldr %0, [%0, :got_lo12:__tsan_" #name "]\n\tcbnz %0, 772f\n771:\n\t"                      \
-                         ".subsection 1\n772:\n\tstp x29, x30, [sp, #-32]!\n\tstr %1, [sp, #16]\n\t"                   \
-                         "bl sp__tell_" #name "_saving\n\tldp x29, x30, [sp], #32\n\tb 771b\n\t.previous"             \
-                         : "=&r"(scratch_)                                                                             \
-                         : "r"(word)                                                                                   \
-                         : "memory", "cc", "x16", "x17");                                                              \
+        __asm__ __volatile__(".weak __tsan_" #name "\n\tadrp %0, :got:__tsan_" #name                                   \
+                             "\n\tldr %0, [%0, :got_lo12:__tsan_" #name "]\n\tcbnz %0, 772f\n771:\n\t"                 \
+                             ".subsection 1\n772:\n\tstp x29, x30, [sp, #-32]!\n\tstr %1, [sp, #16]\n\t"               \
+                             "bl sp__tell_" #name "_saving\n\tldp x29, x30, [sp], #32\n\tb 771b\n\t.previous"          \
+                             : "=&r"(scratch_)                                                                         \
+                             : "r"(word)                                                                               \
+                             : "memory", "cc", "x16", "x17");                                                          \
     })
 #else
 #define SP__TELL_(name, word) (SP__WATCHED ? __tsan_##name((void *)(word)) : (void)0)

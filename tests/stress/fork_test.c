@@ -418,7 +418,14 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_gets_out_of_fork_while_others_change_the_lists),
+#ifndef __SANITIZE_ADDRESS__
         cmocka_unit_test(children_of_a_busy_process),
+#endif
     };
+#ifdef __SANITIZE_ADDRESS__
+    (void)children_of_a_busy_process;
+    puts("not under the address sanitizer, whose allocator may be locked for ever in the child (gcc 12): "
+         "children_of_a_busy_process");
+#endif
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

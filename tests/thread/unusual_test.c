@@ -208,11 +208,11 @@ static void end_a_task(void)
 
 static void end_a_timer(void)
 {
-    int status;
+    sp_status status;
     sp_auto(sp_timer) timer = sp_timer_start(0, end_task, 6);
     status = sp_timer_join(timer, SP_FOREVER);
     static const sp_status expected[] = { SP_OK, SP_VALUE_ERROR, SP_RUNTIME_ERROR, SP_RUNTIME_ERROR, SP_RUNTIME_ERROR };
-    if (status != (int)expected[way])
+    if (status != expected[way])
         broken(15);
 }
 
