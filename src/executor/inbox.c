@@ -35,6 +35,8 @@ static void link_behind(sp_future *before, sp_future *future)
 /* It is in here no more; `next` remains. */
 static void let_go(sp_future *future)
 {
+    if (future == NULL)
+        return;
     sp__store_relaxed(&future->next, next_of(future)); /* relaxed: see above */
     future->before = NULL;
 }
@@ -110,9 +112,9 @@ static void unlink_it(struct sp__inbox *inbox, sp_future *future)
         inbox->out.chain = next;
     else if (inbox->in.first == future)
         inbox->in.first = next;
-    else
+    else if (future->before != NULL)
         set_next(future->before, next);
-    if (next != NULL)
+    if (next != NULL && future != NULL)
         next->before = future->before;
     let_go(future);
 }

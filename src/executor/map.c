@@ -303,7 +303,7 @@ static sp_status run_map(struct map *map, sp_executor *executor, void *ret_outpu
     submit_all(map, executor);
     struct outcome outcome = await_all(map);
     if (outcome.status == SP_OK) {
-        if (map->wants_results)
+        if (ret_outputs != NULL)
             memcpy(ret_outputs, map->results, map->n * map->task->result_size);
         map->settled = true;
     } else {

@@ -66,8 +66,9 @@ static bool set_soon(const struct event_wait *wait)
 bool sp_event_wait(sp_event *event, double timeout)
 {
     /* acquire: pairs with the change in sp_event_set */
-    struct event_wait wait = { event, sp__load_acquire(&event->sp_word_) };
-    if (wait.before & SET)
+    uint64_t before = sp__load_acquire(&event->sp_word_);
+    struct event_wait wait = { event, before };
+    if (before & SET)
         return true;
     int64_t deadline = sp__deadline(timeout);
     if (deadline != SP__PASSED && set_soon(&wait))
