@@ -35,8 +35,6 @@ static void link_behind(sp_future *before, sp_future *future)
 /* It is in here no more; `next` remains. */
 static void let_go(sp_future *future)
 {
-    if (future == NULL)
-        return;
     sp__store_relaxed(&future->next, next_of(future)); /* relaxed: see above */
     future->before = NULL;
 }
@@ -103,7 +101,7 @@ sp_future *sp__inbox_take(struct sp__inbox *inbox, bool is_busy)
 }
 
 /* Under both locks: close the gap. */
-static void unlink_it(struct sp__inbox *inbox, sp_future *future)
+__attribute__((nonnull)) static void unlink_it(struct sp__inbox *inbox, sp_future *future)
 {
     sp_future *next = next_of(future);
     if (inbox->in.first != NULL && inbox->in.last == future)
@@ -112,9 +110,9 @@ static void unlink_it(struct sp__inbox *inbox, sp_future *future)
         inbox->out.chain = next;
     else if (inbox->in.first == future)
         inbox->in.first = next;
-    else if (future->before != NULL)
+    else
         set_next(future->before, next);
-    if (next != NULL && future != NULL)
+    if (next != NULL)
         next->before = future->before;
     let_go(future);
 }

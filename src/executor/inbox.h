@@ -38,7 +38,7 @@ sp_status sp__inbox_put(struct sp__inbox *inbox, sp_future *future, size_t most,
 /* The first, with its reference; NULL: none.  `is_busy`: the caller has just run another, and may wait some nanoseconds. */
 sp_future *sp__inbox_take(struct sp__inbox *inbox, bool is_busy);
 /* Take this one out.  True: its reference is the caller's now.  False: it is not in here. */
-bool sp__inbox_remove(struct sp__inbox *inbox, sp_future *future);
+bool sp__inbox_remove(struct sp__inbox *inbox, sp_future *future) __attribute__((nonnull));
 /* All of them, linked by next. */
 sp_future *sp__inbox_take_all(struct sp__inbox *inbox);
 /* Copy the name of the first task.  False: there is none. */
