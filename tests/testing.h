@@ -85,6 +85,7 @@ static inline void test_execute(char *const arguments[])
 
 /* A thread of the tests' own: they must not need what they test. */
 #include <pthread.h>
+#include <unistd.h>
 
 static inline pthread_t test_thread(void *(*body)(void *), void *arg)
 {
@@ -96,6 +97,19 @@ static inline pthread_t test_thread(void *(*body)(void *), void *arg)
 static inline void test_join(pthread_t thread)
 {
     assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* Run `body` to its end on a stack of that size, or of the least that the processor needs. */
+static inline void test_run_on_stack(size_t size, void *(*body)(void *), void *arg)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attributes, least > (long)size ? (size_t)least : size), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, body, arg), 0);
+    assert_int_equal(pthread_attr_destroy(&attributes), 0);
+    test_join(thread);
 }
 
 /* Wait until a condition of another thread's making is true; it must become so. */

@@ -3,6 +3,7 @@
 
    SPDX-License-Identifier: MIT */
 #include "child.h"
+#include "deadlock/arrive.h"
 
 #include <spool.h>
 
@@ -12,18 +13,6 @@ static const char *program;
 static uint64_t random_state; /* of a child: where its threads dawdle */
 static sp_lock x, other;
 static sp_event never, go;
-static sp_semaphore arrived;
-
-static bool is_marked(const sp_lock *of)
-{
-    return sp__load_acquire(&of->sp_word_) >> 63; /* somebody is about to sleep for it */
-}
-
-static void arrive(void)
-{
-    if (sp_semaphore_release(&arrived, 1) != SP_OK)
-        _exit(97);
-}
 
 static void dawdle(void)
 {

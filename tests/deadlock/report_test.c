@@ -2,6 +2,7 @@
 
    SPDX-License-Identifier: MIT */
 #include "child.h"
+#include "deadlock/arrive.h"
 
 #include <spool.h>
 
@@ -12,18 +13,6 @@ static sp_lock lock, other;
 static sp_rlock rlock;
 static sp_once once;
 static sp_event gate, go;
-static sp_semaphore arrived;
-
-static bool is_marked(const sp_lock *of)
-{
-    return sp__load_acquire(&of->sp_word_) >> 63; /* somebody is about to sleep for it */
-}
-
-static void arrive(void)
-{
-    if (sp_semaphore_release(&arrived, 1) != SP_OK)
-        _exit(97);
-}
 
 static void hook(const char *report, void *context)
 {

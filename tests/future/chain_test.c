@@ -6,7 +6,6 @@
 #include "testing.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include <spool.h>
 
@@ -36,17 +35,9 @@ static void *call_test(void *body)
 
 static void on_a_small_stack(void (*test)(void))
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
     void *body;
     memcpy(&body, &test, sizeof body);
-    long least = sysconf(_SC_THREAD_STACK_MIN); /* some processors have it larger than ours */
-    size_t size = least > STACK ? (size_t)least : STACK;
-    assert_int_equal(pthread_attr_init(&attributes), 0);
-    assert_int_equal(pthread_attr_setstacksize(&attributes, size), 0);
-    assert_int_equal(pthread_create(&thread, &attributes, call_test, body), 0);
-    assert_int_equal(pthread_attr_destroy(&attributes), 0);
-    test_join(thread);
+    test_run_on_stack(STACK, call_test, body);
 }
 
 static sp_future *fresh(int arg)

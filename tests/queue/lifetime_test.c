@@ -235,13 +235,7 @@ static void *release_chain(void *arg)
 static void a_chain_of_queues_needs_no_stack(void **state)
 {
     (void)state;
-    pthread_attr_t attributes;
-    pthread_t thread;
-    assert_int_equal(pthread_attr_init(&attributes), 0);
-    assert_int_equal(pthread_attr_setstacksize(&attributes, 256 * 1024), 0);
-    assert_int_equal(pthread_create(&thread, &attributes, release_chain, NULL), 0);
-    assert_int_equal(pthread_attr_destroy(&attributes), 0);
-    test_join(thread);
+    test_run_on_stack(256 * 1024, release_chain, NULL);
 }
 
 int main(void)

@@ -244,13 +244,7 @@ static void *own_chain(void *arg)
 /* Small, so that a chain which uses stack for each link does not pass by luck. */
 static void run_on_small_stack(void *(*body)(void *))
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
-    assert_int_equal(pthread_attr_init(&attributes), 0);
-    assert_int_equal(pthread_attr_setstacksize(&attributes, 256 * 1024), 0);
-    assert_int_equal(pthread_create(&thread, &attributes, body, NULL), 0);
-    assert_int_equal(pthread_attr_destroy(&attributes), 0);
-    test_join(thread);
+    test_run_on_stack(256 * 1024, body, NULL);
 }
 
 static void a_chain_of_timers_and_threads_needs_no_stack(void **state)
