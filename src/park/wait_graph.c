@@ -352,10 +352,12 @@ static void look_at_all(struct sp__list *leaders) SP__REQUIRES(lock)
    waits for the task of the thread, which may be another than at its last wait. */
 static void introduce(struct sp__runner *top) SP__REQUIRES(lock)
 {
-    for (struct sp__runner *at = top; at != NULL && !at->known; at = at->outer) {
+    for (struct sp__runner *at = top; !at->known; at = at->outer) {
         make_known(at);
         look_at_all(&unknown_owners[bucket_of(at->id) % UNKNOWN_BUCKETS]);
         look_at(at->task);
+        if (at->outer == NULL)
+            break;
     }
     look_at(top->thread_runner->task);
 }
