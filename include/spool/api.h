@@ -42,6 +42,15 @@
 #define SP_TLS_ __thread
 #endif
 
+/* Is the program built with the thread sanitizer? */
+#if defined __SANITIZE_THREAD__
+#define SP_THREAD_SANITIZER_ 1
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define SP_THREAD_SANITIZER_ 1
+#endif
+#endif
+
 #define SP_PRINTF_(format_index, first) __attribute__((format(printf, format_index, first)))
 
 /* On an options struct: sp_thread_pool(8) warns, .max_workers = 8 does not.  gcc; clang 14 does not know the attribute. */

@@ -63,9 +63,16 @@ SP_API bool sp_rlock_is_owned(const sp_rlock *lock);
 
 /* The id of what runs on this thread; 0 until its first call of the library. */
 extern SP_API SP_TLS_ uint64_t sp_self_id_;
-/* What the library's own copy of the inline part tells a program's thread sanitizer; a program's copy needs none of it. */
+/* What a program's thread sanitizer is told of the inline part in the library, which has defined these before.  A program's own
+   copy it sees; yet it makes note of the first release of a word only after the word is free, when the library may have
+   acquired it. */
 #ifndef SP_BEFORE_RELEASE_
+#ifdef SP_THREAD_SANITIZER_
+extern void __tsan_release(void *address);
+#define SP_BEFORE_RELEASE_(word) __tsan_release(word)
+#else
 #define SP_BEFORE_RELEASE_(word) ((void)0)
+#endif
 #define SP_AFTER_ACQUIRE_(word) ((void)0)
 #endif
 /* What the inline part leaves to the library. */

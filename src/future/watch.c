@@ -124,7 +124,7 @@ static void call_chain(struct sp__nested_call *nested)
     for (struct sp__watch *next; callback != NULL;
          callback = next != NULL ? sp__container_of(next, struct callback, watch) : NULL) {
         next = callback->watch.next;
-        SP__TELL_ACQUIRE(callback); /* released when it was allocated: its context is whoever's who added it */
+        SP__TELL_ACQUIRE(callback); /* its context is whoever's who added it */
         call(future, callback->fn, callback->context);
         sp__os_free(callback);
     }
@@ -206,6 +206,7 @@ static bool register_callback(sp_future *future, void (*fn)(sp_future *, void *)
     if (callback == NULL)
         return false;
     *callback = (struct callback){ .fn = fn, .context = context };
+    SP__TELL_RELEASE(callback);
     struct sp__word_lock *lock = lock_of(future);
     sp__word_lock_acquire(lock);
     bool waits = sp__word_mark(&future->word, SP__FUTURE_WATCHED);
