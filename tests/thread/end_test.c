@@ -5,6 +5,7 @@
 #include "child.h"
 
 #include <limits.h>
+#include <stdlib.h>
 
 #include <spool.h>
 
@@ -219,11 +220,19 @@ static uint32_t used; /* atomic */
 
 static sp_local late_local = SP_LOCAL(int, NULL, NULL);
 
+/* What is made in the last round is never finished, and memcheck, for which memory is plain, complains. */
+static bool would_be_lost(void)
+{
+    return round_now == PTHREAD_DESTRUCTOR_ITERATIONS && getenv("SPOOL_TEST_PLAIN_MEMORY") != NULL;
+}
+
 static void use_everything(void)
 {
     sp_lock_acquire(&lock);
     sp_lock_release(&lock);
-    if (sp_local_get(&late_local) == NULL || sp_thread_current() == NULL)
+    if (!would_be_lost() && sp_local_get(&late_local) == NULL)
+        abort();
+    if (sp_thread_current() == NULL)
         abort();
     sp_auto(sp_thread) thread = sp_start(succeed);
     sp_auto(sp_future) future = sp_submit(pool, succeed);
