@@ -152,6 +152,10 @@ if(SPOOL_SANITIZE STREQUAL "")
     add_test(NAME package.install COMMAND ${tests_dir}/package/run.sh ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER}
         ${CMAKE_CXX_COMPILER})
     add_test(NAME package.tsan COMMAND ${tests_dir}/package/tsan.sh ${CMAKE_BINARY_DIR})
+    if(CMAKE_C_COMPILER_ID STREQUAL "GNU") # once: it builds with both compilers itself
+        add_test(NAME package.lto COMMAND ${tests_dir}/package/lto.sh ${CMAKE_CURRENT_SOURCE_DIR})
+        set_tests_properties(package.lto PROPERTIES TIMEOUT 300 LABELS "text")
+    endif()
     set_tests_properties(tools.check_layers tools.check_layers_fails tools.check_atomics
         tools.check_atomics_fails tools.check_docs tools.check_docs_fails tools.limited tools.bench tools.examples os.copies contract.headers contract.compile_fail contract.symbols
         conformance.check_table conformance.check_table_fails package.install package.tsan

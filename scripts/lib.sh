@@ -7,7 +7,7 @@ die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 run_packages="gcc libc6-dev make cmake pkg-config libcurl4-openssl-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev
     ca-certificates"
-test_packages="$run_packages g++ clang clang-tidy clang-format cppcheck libcmocka-dev zlib1g-dev valgrind gdb sqlite3 binutils python3 relacy-dev"
+test_packages="$run_packages g++ clang lld llvm clang-tidy clang-format cppcheck libcmocka-dev zlib1g-dev valgrind gdb sqlite3 binutils python3 relacy-dev"
 
 # Of the stages for another C library and another processor.
 musl_packages="musl-tools xz-utils"
