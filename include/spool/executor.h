@@ -190,7 +190,7 @@ SP_API sp_mapping *sp_executor_map_lazy(sp_executor *executor, const sp_task *ta
      SP_SHUT_DOWN     that task was left behind by a fork
      SP_OS_ERROR      as in sp_future_result(): no worker could be started to stand in for the caller
      SP_TYPE_ERROR    size is not that of the task's result (TypeError)
-     SP_VALUE_ERROR   timeout is NaN, or the caller is next_input itself (ValueError)
+     SP_VALUE_ERROR   timeout is NaN, or the caller is what this call runs: next_input, a drop (ValueError)
      SP_MEMORY_ERROR  mapping is NULL (MemoryError)
    All but the failure leave the mapping as it was: what is on its way stays so.
 

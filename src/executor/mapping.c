@@ -24,8 +24,8 @@ struct sp_mapping {
     size_t buffersize;
     size_t first, count; /* of the ring: what is on its way */
     bool exhausted;      /* next_input is not called any more */
-    bool active;         /* sp_map_next is being called, perhaps by next_input */
-    bool released;       /* by what that call runs: next_input, or a task; the call frees it */
+    bool active;         /* sp_map_next is being called, perhaps by what it runs */
+    bool released;       /* by what that call runs: next_input, a task, or a drop; the call frees it */
     sp_future *ring[];   /* references */
 };
 
@@ -141,19 +141,24 @@ static sp_status next(sp_mapping *mapping, void *ret_output, int64_t deadline)
     return SP_OK;
 }
 
+static sp_status check(const sp_mapping *mapping, const void *ret_output, size_t size, double timeout)
+{
+    if (ret_output != NULL && size != mapping->task->result_size)
+        return SP_TYPE_ERROR;
+    return sp__is_nan(timeout) ? SP_VALUE_ERROR : SP_OK;
+}
+
 sp_status sp_mapping_next(sp_mapping *mapping, void *ret_output, size_t size, double timeout)
 {
     if (mapping == NULL)
         return SP_MEMORY_ERROR;
     if (mapping->active)
         return SP_VALUE_ERROR;
-    forget_failure(mapping);
-    if (ret_output != NULL && size != mapping->task->result_size)
-        return SP_TYPE_ERROR;
-    if (sp__is_nan(timeout))
-        return SP_VALUE_ERROR;
     mapping->active = true;
-    sp_status status = next(mapping, ret_output, sp__deadline(timeout));
+    forget_failure(mapping);
+    sp_status status = check(mapping, ret_output, size, timeout);
+    if (status == SP_OK)
+        status = next(mapping, ret_output, sp__deadline(timeout));
     mapping->active = false;
     if (mapping->released)
         sp_mapping_release(mapping);

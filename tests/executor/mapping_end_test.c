@@ -239,6 +239,46 @@ static void whatever_is_refused_drops_are_exact(void **state)
     sp_set_unseen_error_hook(NULL, NULL);
 }
 
+/* ---- released by a drop ---- */
+
+struct holder {
+    sp_mapping **mapping;
+};
+
+static void drop_holder(void *arg)
+{
+    const struct holder *holder = arg;
+    sp_mapping_release(*holder->mapping);
+    *holder->mapping = NULL;
+}
+
+static sp_status fail_holding(const struct holder *in, int *out)
+{
+    (void)in, (void)out;
+    return sp_raise(SP_USER_ERROR, "held");
+}
+SP_TASK_OWNING(fail_holding, struct holder, int, drop_holder, NULL);
+
+static bool next_holder(void *context, void *ret_arg)
+{
+    *(struct holder *)ret_arg = (struct holder){ context };
+    return true;
+}
+
+/* The failed future lives until the next call, and the last act of that call's is to free the mapping. */
+static void what_has_failed_may_release_the_mapping_with_its_drop(void **state)
+{
+    (void)state;
+    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 1);
+    sp_mapping *mapping = sp_map_lazy(pool, fail_holding, next_holder, &mapping, .buffersize = 1);
+    int value;
+    assert_int_equal(sp_map_next(mapping, &value, SP_FOREVER), SP_USER_ERROR);
+    assert_true(sp_executor_wait_idle(pool, SP_FOREVER)); /* the worker has given up its reference */
+    assert_non_null(mapping);
+    assert_int_equal(sp_map_next(mapping, &value, SP_FOREVER), SP_STOP);
+    assert_null(mapping);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +288,7 @@ int main(void)
         cmocka_unit_test(the_mapping_keeps_the_executor),
         cmocka_unit_test(arguments_and_results_are_dropped_exactly_once),
         cmocka_unit_test(whatever_is_refused_drops_are_exact),
+        cmocka_unit_test(what_has_failed_may_release_the_mapping_with_its_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
