@@ -12,13 +12,23 @@ static void put_off(struct sp__nesting *mine, struct sp__nested_call *call)
     mine->end = &call->next;
 }
 
+/* Their nested calls are put off in turn. */
+static void run_all(struct sp__nesting *mine)
+{
+    for (struct sp__nested_call *call; (call = mine->first) != NULL;) {
+        mine->first = call->next;
+        call->run(call);
+    }
+}
+
 void sp__run_deferred_slow(void)
 {
     struct sp__nesting *mine = &sp__nesting;
-    for (struct sp__nested_call *call; (call = mine->first) != NULL;) {
-        mine->first = call->next;
-        call->run(call); /* its nested calls are put off in turn */
-    }
+    if (mine->waits == SP__MOST_NESTED)
+        return;
+    mine->waits++;
+    run_all(mine);
+    mine->waits--;
 }
 
 void sp__call_nested(struct sp__nested_call *call)
@@ -31,6 +41,6 @@ void sp__call_nested(struct sp__nested_call *call)
     mine->depth++;
     call->run(call);
     if (mine->depth == SP__MOST_NESTED)
-        sp__run_deferred();
+        run_all(mine);
     mine->depth--;
 }

@@ -24,7 +24,8 @@ struct sp__nested_call {
 
 /* Of each thread, and its own alone. */
 struct sp__nesting {
-    unsigned depth;                /* calls that are being made on this stack, at most SP__MOST_NESTED */
+    unsigned depth; /* calls that are being made on this stack, at most SP__MOST_NESTED */
+    unsigned waits; /* that are making what was put off, each in a call of the one before; as many at most */
     struct sp__nested_call *first; /* those that were put off, oldest first */
     struct sp__nested_call **end;  /* where the next one goes; valid while `first` is not NULL */
 };
@@ -41,7 +42,8 @@ void sp__call_nested(struct sp__nested_call *call);
 
 void sp__run_deferred_slow(void);
 
-/* Make what was put off.  Before a wait: the thread may wait for what one of these calls would do. */
+/* Make what was put off.  Before a wait: the thread may wait for what one of these calls would do.  But if each of them waits
+   in turn the stack has an end again: the last of so many waits leaves the rest for later. */
 static inline void sp__run_deferred(void)
 {
     if (sp__nesting.first != NULL)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "base/nested.h"
 #include "park/deadline.h"
 #include "park/spin.h"
 #include "park/wait_graph.h"
@@ -246,6 +247,7 @@ enum sp__parked sp__park(const struct sp__wait *wait)
     if (wait->before_sleep != NULL)
         wait->before_sleep(wait->context);
     sp__wake_deferred(); /* a sleeper holds up nobody whom it has notified; they may be part of a cycle */
+    sp__run_deferred();  /* nor what it has put off, for which it may wait */
     const struct sp__block_hooks *hooks = sp__self()->hooks;
     if (hooks == NULL)
         return sleep_noted(&self, wait, NULL);
@@ -360,6 +362,7 @@ void sp__park_block(void (*fn)(void *arg), void *arg, struct sp__edge *edge)
 {
     const struct sp__block_hooks *hooks = sp__self()->hooks;
     sp__wake_deferred(); /* as in sp__park */
+    sp__run_deferred();
     if (hooks != NULL)
         hooks->before(hooks->context);
     if (edge != NULL)

@@ -137,8 +137,8 @@ static void leave(struct sp__runner *runner, bool sure)
    round.  So the thread keeps its runner until no other key has a value; then nothing of a user's will follow. */
 static void thread_ends(void *argument)
 {
-    struct sp__runner *runner = argument; /* those inside it are gone with their frames */
-    sp__nesting.depth = 0;                /* the frames of these calls are gone as well */
+    struct sp__runner *runner = argument;      /* those inside it are gone with their frames */
+    sp__nesting.depth = sp__nesting.waits = 0; /* the frames of these calls are gone as well */
     sp__run_deferred();
     unsigned rounds = sp__os_end_rounds();
     bool is_last = ++notices >= rounds;

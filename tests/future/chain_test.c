@@ -90,6 +90,27 @@ static void callbacks_that_end_the_next(void)
     sp_future_release(links[N - 1]);
 }
 
+static sp_event never;
+
+static void end_next_and_wait(sp_future *future, void *context)
+{
+    end_next(future, context);
+    assert_false(sp_event_wait(&never, 1e-9));
+}
+
+/* A wait makes first what was put off, which waits in turn. */
+static void callbacks_that_end_the_next_and_wait(void)
+{
+    enum { FEWER = N / 10 }; /* each sleeps */
+    make_links();
+    for (int i = 0; i + 1 < FEWER; i++)
+        sp_future_add_done_callback(links[i], end_next_and_wait, links[i + 1]);
+    end_with(links[0], 0);
+    assert_int_equal(called, FEWER - 1);
+    assert_true(sp_future_done(links[FEWER - 1]));
+    sp_release_all(&links[FEWER - 1], N - (FEWER - 1));
+}
+
 static void add_to_next(sp_future *future, void *context)
 {
     int index = sp_future_arg(future) != NULL ? *(const int *)sp_future_arg(future) : -1;
@@ -377,13 +398,26 @@ static void a_late_callback_comes_after_those_that_were_put_off(void **state)
 struct waiting {
     sp_future *next, *wanted;
     int depth, how;
+    sp_event set;
+    sp_thread *thread; /* ends when it is set */
 };
+enum { HOWS = 7 };
+typedef struct waiting *waiting_handle;
 
 static void set_wanted(sp_future *future, void *context)
 {
+    struct waiting *waiting = context;
     (void)future;
-    end_with(context, 7);
+    end_with(waiting->wanted, 7);
+    sp_event_set(&waiting->set);
 }
+
+static sp_status wait_in_thread(const waiting_handle *in, sp_none *out)
+{
+    (void)out;
+    return sp_event_wait(&(*in)->set, SP_FOREVER) ? SP_OK : SP_TIMEOUT;
+}
+SP_TASK(wait_in_thread, waiting_handle, sp_none);
 
 /* Ends the next one, whose callback ends `wanted`, and waits for that. */
 static void wait_in_callback(sp_future *future, void *context)
@@ -399,8 +433,15 @@ static void wait_in_callback(sp_future *future, void *context)
     } else if (waiting->how == 2) {
         sp_auto(sp_completion) set = sp_as_completed(&wanted, 1, SP_FOREVER);
         assert_ptr_equal(sp_next(set), wanted);
-    } else {
+    } else if (waiting->how == 3) {
         assert_true(sp_future_wait(wanted, SP_FOREVER));
+    } else if (waiting->how == 4) {
+        assert_true(sp_event_wait(&waiting->set, SP_FOREVER));
+    } else if (waiting->how == 5) {
+        assert_int_equal(sp_join(waiting->thread, NULL, SP_FOREVER), SP_OK);
+    } else {
+        while (!sp_event_is_set(&waiting->set))
+            sp_sleep(1e-6);
     }
     called++;
 }
@@ -423,17 +464,20 @@ static void a_wait_in_a_callback_is_not_for_what_was_put_off(void **state)
 {
     (void)state;
     called = 0;
-    for (int how = 0; how < 4; how++)
+    for (int how = 0; how < HOWS; how++)
         for (int depth = 0; depth < DEEPER; depth++) {
-            struct waiting waiting = { fresh(0), fresh(0), depth, how };
+            struct waiting waiting = { .next = fresh(0), .wanted = fresh(0), .depth = depth, .how = how };
+            waiting.thread = sp_start(wait_in_thread, &waiting);
             sp_auto(sp_future) first = fresh(0);
-            sp_future_add_done_callback(waiting.next, set_wanted, waiting.wanted);
+            sp_future_add_done_callback(waiting.next, set_wanted, &waiting);
             sp_future_add_done_callback(first, end_at_depth, &waiting);
             end_with(first, 0);
             sp_future_release(waiting.next);
             sp_future_release(waiting.wanted);
+            assert_int_equal(sp_join(waiting.thread, NULL, SP_FOREVER), SP_OK);
+            sp_thread_release(waiting.thread);
         }
-    assert_int_equal(called, 4 * DEEPER);
+    assert_int_equal(called, HOWS * DEEPER);
 }
 
 #define ON_A_SMALL_STACK(name)                                                                                         \
@@ -443,6 +487,7 @@ static void a_wait_in_a_callback_is_not_for_what_was_put_off(void **state)
         on_a_small_stack(name);                                                                                        \
     }
 ON_A_SMALL_STACK(callbacks_that_end_the_next)
+ON_A_SMALL_STACK(callbacks_that_end_the_next_and_wait)
 ON_A_SMALL_STACK(callbacks_added_to_what_is_done)
 ON_A_SMALL_STACK(arguments_that_own_the_one_before)
 ON_A_SMALL_STACK(results_that_own_the_one_before)
@@ -455,6 +500,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(callbacks_that_end_the_next_on_a_small_stack),
+        cmocka_unit_test(callbacks_that_end_the_next_and_wait_on_a_small_stack),
         cmocka_unit_test(callbacks_added_to_what_is_done_on_a_small_stack),
         cmocka_unit_test(arguments_that_own_the_one_before_on_a_small_stack),
         cmocka_unit_test(results_that_own_the_one_before_on_a_small_stack),
