@@ -12,9 +12,6 @@
 
 enum { BETWEEN = SP__BLOCK_SLOTS, KEPT_BLOCKS = 4 };
 
-/* A slot begins with its state: FREE, FULL when the item is there, READ when the block is not needed for it any more. */
-enum { FREE, FULL, READ };
-
 struct sp__block {
     struct sp__block *next; /* atomic; NULL until its last slot was claimed */
     _Alignas(16) unsigned char slots[];
@@ -38,7 +35,7 @@ static struct sp__block *new_block(const struct sp__chain *chain)
         return NULL;
     block->next = NULL;
     for (uint64_t i = 0; i < SP__BLOCK_SLOTS; i++) {
-        *state_of(chain, block, i) = FREE;
+        *state_of(chain, block, i) = SP__SLOT_FREE;
         SP__TELL_RELEASE(item_of(chain, block, i));
     }
     return block;
@@ -85,7 +82,7 @@ static struct sp__block *unlink_oldest(struct sp__chain *chain)
         return NULL;
     for (uint64_t i = SP__BLOCK_SLOTS; i-- > 0;)
         /* acquire: pairs with the release in finish_get; that was the last touch of the slot */
-        if (sp__load_acquire(state_of(chain, block, i)) != READ)
+        if (sp__load_acquire(state_of(chain, block, i)) != SP__SLOT_READ)
             return NULL;
     for (uint64_t i = 0; SP__WATCHED && i < SP__BLOCK_SLOTS; i++)
         SP__TELL_ACQUIRE(item_of(chain, block, i));
@@ -106,7 +103,7 @@ static struct sp__block *find_block(struct sp__chain *chain)
         return new_block(chain);
     sp__store_relaxed(&block->next, NULL); /* relaxed: the block is nobody's yet, enter_block publishes it */
     for (uint64_t i = 0; i < SP__BLOCK_SLOTS; i++)
-        sp__store_relaxed(state_of(chain, block, i), FREE); /* relaxed: as above */
+        sp__store_relaxed(state_of(chain, block, i), SP__SLOT_FREE); /* relaxed: as above */
     return block;
 }
 
@@ -134,7 +131,7 @@ static void enter_block(struct sp__chain *chain, struct sp__block *block, struct
     sp__store_release(&block->next, next);
 }
 
-enum sp__tried sp__chain_claim_put(struct sp__chain *chain, struct sp__chain_place *ret_place)
+enum sp__tried sp__chain_claim_put(struct sp__chain *chain, void **ret_slot)
 {
     struct sp__block *spare = NULL;
     enum sp__tried tried = SP__TRY_BUSY;
@@ -164,19 +161,13 @@ enum sp__tried sp__chain_claim_put(struct sp__chain *chain, struct sp__chain_pla
             enter_block(chain, block, spare);
             spare = NULL;
         }
-        *ret_place = (struct sp__chain_place){ block, offset };
+        *ret_slot = state_of(chain, block, offset);
         tried = SP__TRY_DONE;
         break;
     }
-    sp__os_free(spare); /* somebody else was faster */
+    if (spare != NULL)
+        sp__os_free(spare); /* somebody else was faster */
     return tried;
-}
-
-void sp__chain_finish_put(const struct sp__chain *chain, const struct sp__chain_place *place, const void *item)
-{
-    sp__put_item(item_of(chain, place->block, place->offset), item, chain->item_size);
-    /* release: publishes the item; pairs with the acquire in finish_get.  LAST TOUCH of the block, and of the chain. */
-    sp__store_release(state_of(chain, place->block, place->offset), FULL);
 }
 
 /* ---- get ---- */
@@ -218,11 +209,11 @@ static void finish_get(struct sp__chain *chain, struct sp__block *block, uint64_
 {
     uint32_t *state = state_of(chain, block, offset);
     /* acquire: pairs with the release in sp__chain_finish_put; the item may be read */
-    for (unsigned i = 0; sp__load_acquire(state) != FULL;)
+    for (unsigned i = 0; sp__load_acquire(state) != SP__SLOT_FULL;)
         sp__pass_moment(&i); /* its putter is between claim and copy */
     sp__take_item(taker, item_of(chain, block, offset));
     /* release: pairs with the acquire in unlink_oldest.  LAST TOUCH of the block. */
-    sp__store_release(state, READ);
+    sp__store_release(state, SP__SLOT_READ);
 }
 
 enum sp__tried sp__chain_get(struct sp__chain *chain, const struct sp__taker *taker)

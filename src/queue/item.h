@@ -29,6 +29,9 @@ struct sp__taker {
 void sp__put_item_watched(void *slot, const void *item, size_t size);
 void sp__take_item_watched(const struct sp__taker *taker, void *from);
 
+/* Out of line, like the two above: this is rare. */
+void sp__drop_item(void (*drop)(void *item), void *item);
+
 static inline void sp__put_item(void *slot, const void *item, size_t size)
 {
     if (SP__WATCHED)
@@ -43,8 +46,8 @@ static inline void sp__take_item(const struct sp__taker *taker, void *from)
         sp__take_item_watched(taker, from);
     else if (taker->to != NULL)
         sp__copy(taker->to, from, taker->size);
-    else if (taker->drop != NULL)
-        (void)sp__os_call_firmly("a drop function", (void (*)(void))taker->drop, from, NULL);
+    else
+        sp__drop_item(taker->drop, from);
 }
 
 /* Where an item stands behind a word in a slot, so that `drop` finds it aligned. */

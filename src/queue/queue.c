@@ -71,7 +71,8 @@ struct operation {
     sp_queue *queue;
     struct sp__sleepers *sleepers; /* whom it sleeps among */
     bool (*must_wait)(const sp_queue *queue);
-    uint32_t *patience; /* of the queue, for this kind of operation */
+    uint64_t (*count)(const sp_queue *queue); /* so many of the kind were done */
+    struct sp__patience *patience;            /* of the queue, for this kind of operation */
     double timeout;
     int64_t deadline; /* set before the first sleep */
     unsigned moments; /* for a store that is busy */
@@ -81,6 +82,20 @@ struct operation {
 
 enum { MOST_PATIENCE = 64 }; /* pauses, about two microseconds */
 
+/* So many items have come, or gone, since last one was patient: did one wait pay for several? */
+static uint32_t learn(struct sp__patience *patience, uint64_t count)
+{
+    uint32_t pauses = sp__load_relaxed(&patience->pauses), next; /* relaxed: all of it is a guess */
+    if ((uint32_t)count - sp__load_relaxed(&patience->since) <= 1)
+        next = pauses / 2;
+    else
+        next = pauses < MOST_PATIENCE ? pauses * 2 + 1 : pauses;
+    sp__store_relaxed(&patience->since, (uint32_t)count);
+    if (next != pauses)
+        sp__store_relaxed(&patience->pauses, next);
+    return next;
+}
+
 /* Putters and getters that are as fast as one another meet in the same cache lines at every item.  Where items come in
    streams, wait for more than one: then the next operations need not wait at all.  Once in an operation; false: done. */
 static bool be_patient(struct operation *operation)
@@ -88,24 +103,10 @@ static bool be_patient(struct operation *operation)
     if (operation->was_patient || !sp__may_spin())
         return false;
     operation->was_patient = true;
-    uint32_t patience = sp__load_relaxed(operation->patience); /* relaxed: a guess */
-    for (uint32_t i = 0; i < patience; i++)
+    uint32_t pauses = learn(operation->patience, operation->count(operation->queue));
+    for (uint32_t i = 0; i < pauses; i++)
         sp__cpu_relax();
     return true;
-}
-
-/* The operation is done, after a wait: was there more to have?  Then it comes in streams. */
-static void learn(const struct operation *operation)
-{
-    uint32_t patience = sp__load_relaxed(operation->patience), next; /* relaxed: a guess */
-    if (!operation->was_patient)
-        return;
-    if (operation->must_wait(operation->queue))
-        next = patience / 2;
-    else
-        next = patience < MOST_PATIENCE ? patience * 2 + 1 : patience;
-    if (next != patience)
-        sp__store_relaxed(operation->patience, next); /* relaxed: a guess */
 }
 
 /* After a try that could not be done.  False: the time is up. */
@@ -136,7 +137,6 @@ static bool wait_between(struct operation *operation, enum sp__tried tried)
 /* After an operation that slept: others who sleep for the same were not woken on our account. */
 static void pass_on(struct operation *operation)
 {
-    learn(operation);
     if (operation->slept && !operation->must_wait(operation->queue))
         sp__sleepers_unlink(operation->sleepers, &operation->last);
 }
@@ -191,6 +191,7 @@ static struct operation putting(sp_queue *queue, double timeout)
                                .queue = queue,
                                .sleepers = &queue->putters,
                                .must_wait = sp__store_is_full_and_open,
+                               .count = sp__store_puts,
                                .patience = &queue->put_patience,
                                .timeout = timeout };
 }
@@ -201,6 +202,7 @@ static struct operation getting(sp_queue *queue, double timeout)
                                .queue = queue,
                                .sleepers = &queue->getters,
                                .must_wait = sp__store_is_empty_and_open,
+                               .count = sp__store_gets,
                                .patience = &queue->get_patience,
                                .timeout = timeout };
 }
@@ -220,16 +222,87 @@ __attribute__((noinline)) static sp_status get_slowly(sp_queue *queue, void *ret
     return end(&operation, get(&operation, ret_item));
 }
 
+/* ---- the first try, when nobody sleeps: short, for it is most of what queues do ---- */
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NEVER_INLINE __attribute__((noinline))
+
+/* Where it has claimed something and then finds sleepers, it goes on here. */
+NEVER_INLINE static enum sp__tried finish_put_in_ring(sp_queue *queue, uint64_t position, const void *item)
+{
+    struct sp__last_look last = { .others = &queue->getters };
+    sp__look_last(&last);
+    sp__ring_finish_put(&queue->store.ring, position, item);
+    sp__wake_looked_at(&last);
+    return SP__TRY_DONE;
+}
+
+NEVER_INLINE static enum sp__tried finish_get_in_ring(sp_queue *queue, uint64_t position, struct sp__taker *taker)
+{
+    struct sp__last_look last = { .others = &queue->putters };
+    sp__look_last(&last);
+    sp__ring_finish_get(&queue->store.ring, position, taker);
+    sp__wake_looked_at(&last);
+    return SP__TRY_DONE;
+}
+
+NEVER_INLINE static enum sp__tried finish_put_in_chain(sp_queue *queue, void *slot, const void *item)
+{
+    struct sp__last_look last = { .others = &queue->getters };
+    sp__look_last(&last);
+    sp__chain_finish_put(&queue->store.chain, slot, item);
+    sp__wake_looked_at(&last);
+    return SP__TRY_DONE;
+}
+
+static ALWAYS_INLINE enum sp__tried put_in_ring(sp_queue *queue, const void *item)
+{
+    uint64_t position;
+    enum sp__tried tried = sp__ring_claim_put(&queue->store.ring, &position);
+    if (tried != SP__TRY_DONE)
+        return tried;
+    if (sp__sleepers_need_one(&queue->getters))
+        return finish_put_in_ring(queue, position, item);
+    sp__ring_finish_put(&queue->store.ring, position, item);
+    return SP__TRY_DONE;
+}
+
+static ALWAYS_INLINE enum sp__tried get_in_ring(sp_queue *queue, void *ret_item)
+{
+    struct sp__taker taker = { ret_item, NULL, queue->item_size };
+    uint64_t position;
+    enum sp__tried tried = sp__ring_claim_get(&queue->store.ring, &position);
+    if (tried != SP__TRY_DONE)
+        return tried;
+    if (sp__sleepers_need_one(&queue->putters))
+        return finish_get_in_ring(queue, position, &taker);
+    sp__ring_finish_get(&queue->store.ring, position, &taker);
+    return SP__TRY_DONE;
+}
+
+static ALWAYS_INLINE enum sp__tried put_in_chain(sp_queue *queue, const void *item)
+{
+    void *slot;
+    enum sp__tried tried = sp__chain_claim_put(&queue->store.chain, &slot);
+    if (tried != SP__TRY_DONE)
+        return tried;
+    if (sp__sleepers_need_one(&queue->getters))
+        return finish_put_in_chain(queue, slot, item);
+    sp__chain_finish_put(&queue->store.chain, slot, item);
+    return SP__TRY_DONE;
+}
+
 sp_status sp_queue_put(sp_queue *queue, const void *item, size_t item_size, double timeout)
 {
     sp_status status = check(queue, item_size, timeout);
     if (status != SP_OK)
         return status;
-    struct sp__last_look last = { .others = &queue->getters };
-    if (sp__store_put(queue, item, &last) != SP__TRY_DONE)
-        return put_slowly(queue, item, timeout);
-    sp__wake_looked_at(&last);
-    return SP_OK;
+    enum sp__tried tried = SP__TRY_NOT_NOW;
+    if (queue->kind == SP__RING_STORE)
+        tried = put_in_ring(queue, item);
+    else if (queue->kind == SP__CHAIN_STORE)
+        tried = put_in_chain(queue, item);
+    return tried == SP__TRY_DONE ? SP_OK : put_slowly(queue, item, timeout);
 }
 
 sp_status sp_queue_get(sp_queue *queue, void *ret_item, size_t item_size, double timeout)
@@ -237,11 +310,12 @@ sp_status sp_queue_get(sp_queue *queue, void *ret_item, size_t item_size, double
     sp_status status = check(queue, item_size, timeout);
     if (status != SP_OK)
         return status;
-    struct sp__last_look last = { .others = queue->maxsize != 0 ? &queue->putters : NULL };
-    if (sp__store_get(queue, ret_item, &last) != SP__TRY_DONE)
-        return get_slowly(queue, ret_item, timeout);
-    sp__wake_looked_at(&last);
-    return SP_OK;
+    enum sp__tried tried = SP__TRY_NOT_NOW;
+    if (queue->kind == SP__RING_STORE)
+        tried = get_in_ring(queue, ret_item);
+    else if (queue->kind == SP__CHAIN_STORE) /* nobody waits for room, nor frees the queue for it */
+        tried = sp__chain_get(&queue->store.chain, &(struct sp__taker){ ret_item, NULL, item_size });
+    return tried == SP__TRY_DONE ? SP_OK : get_slowly(queue, ret_item, timeout);
 }
 
 sp_status sp_queue_put_items(sp_queue *queue, const void *items, size_t item_size, size_t n, size_t *ret_done,

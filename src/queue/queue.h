@@ -41,6 +41,12 @@ struct sp__sleepers {
 /* In `done`: somebody may sleep in join.  Stale: one look at a bucket. */
 #define SP__JOINED ((uint64_t)1 << 63)
 
+/* How long a getter, or a putter, pauses before it looks again: a guess that any of them may change. */
+struct sp__patience {
+    uint32_t pauses; /* atomic */
+    uint32_t since;  /* atomic; so many items had been taken, or put, when last one paused */
+};
+
 struct sp_queue {
     uint32_t refs;            /* atomic */
     uint32_t process;         /* set once; sp__process_number when it was made: elsewhere it is closed */
@@ -50,8 +56,7 @@ struct sp_queue {
     void (*drop)(void *item); /* set once; or NULL */
     struct sp__sleepers putters, getters;
     struct sp__nested_call last; /* when nobody holds the queue any more: what is left to be dropped */
-    /* Pauses before a getter, or a putter, looks again; atomic, a guess that any of them may change. */
-    uint32_t get_patience SP__APART, put_patience SP__APART;
+    struct sp__patience get_patience SP__APART, put_patience SP__APART;
     uint64_t done SP__APART; /* atomic; for so many items task_done was called, or nobody will; JOINED; parked on */
     union {
         struct sp__ring ring;
@@ -135,6 +140,8 @@ uint64_t sp__store_drop(sp_queue *queue);
 void sp__store_close(sp_queue *queue);
 /* So many items were put so far. */
 uint64_t sp__store_puts(const sp_queue *queue);
+/* So many were taken so far. */
+uint64_t sp__store_gets(const sp_queue *queue);
 /* So many are in it; exact at some moment of the call. */
 size_t sp__store_size(const sp_queue *queue);
 /* Has a getter, or a putter, that was counted as a sleeper before reason to wait?  May say yes only if every change that

@@ -13,13 +13,19 @@ void sp__put_item_watched(void *slot, const void *item, size_t size)
     SP__TELL_RELEASE(slot);
 }
 
+void sp__drop_item(void (*drop)(void *item), void *item)
+{
+    if (drop != NULL)
+        (void)sp__os_call_firmly("a drop function", (void (*)(void))drop, item, NULL);
+}
+
 void sp__take_item_watched(const struct sp__taker *taker, void *from)
 {
     SP__TELL_ACQUIRE(from);
     if (taker->to != NULL)
         memcpy(taker->to, from, taker->size);
-    else if (taker->drop != NULL)
-        (void)sp__os_call_firmly("a drop function", (void (*)(void))taker->drop, from, NULL);
+    else
+        sp__drop_item(taker->drop, from);
     SP__TELL_RELEASE(from);
 }
 
@@ -111,14 +117,14 @@ static uint64_t pile_drop(sp_queue *queue)
 
 enum sp__tried sp__store_put_elsewhere(sp_queue *queue, const void *item, struct sp__last_look *last)
 {
-    struct sp__chain_place place;
+    void *slot;
     if (queue->kind != SP__CHAIN_STORE)
         return pile_put(queue, item, last);
-    enum sp__tried tried = sp__chain_claim_put(&queue->store.chain, &place);
+    enum sp__tried tried = sp__chain_claim_put(&queue->store.chain, &slot);
     if (tried != SP__TRY_DONE)
         return tried;
     sp__look_last(last);
-    sp__chain_finish_put(&queue->store.chain, &place, item);
+    sp__chain_finish_put(&queue->store.chain, slot, item);
     return SP__TRY_DONE;
 }
 
@@ -127,9 +133,8 @@ enum sp__tried sp__store_get_elsewhere(sp_queue *queue, void *ret_item, struct s
     struct sp__taker taker = { ret_item, NULL, queue->item_size };
     if (queue->kind != SP__CHAIN_STORE)
         return pile_get(queue, ret_item, last);
-    enum sp__tried tried = sp__chain_get(&queue->store.chain,
-                                         &taker); /* nobody waits for room here, nor frees the queue for it */
-    if (tried == SP__TRY_DONE)
+    enum sp__tried tried = sp__chain_get(&queue->store.chain, &taker);
+    if (tried == SP__TRY_DONE) /* nobody waits for room here, nor frees the queue for it */
         sp__look_last(last);
     return tried;
 }
@@ -199,6 +204,11 @@ static struct counts count(const sp_queue *queue)
 uint64_t sp__store_puts(const sp_queue *queue)
 {
     return count(queue).puts;
+}
+
+uint64_t sp__store_gets(const sp_queue *queue)
+{
+    return count(queue).gets;
 }
 
 size_t sp__store_size(const sp_queue *queue)
