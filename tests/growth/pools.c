@@ -80,6 +80,58 @@ static void cancelled_in_the_queue(long n)
     close_pool();
 }
 
+/* ---- threads ---- */
+
+/* Each of n tasks of a pool with two workers waits for the one that runs. */
+static sp_status wait_for_it(sp_future *const *in, int *ret)
+{
+    __atomic_fetch_add(&arrived, 1, __ATOMIC_SEQ_CST);
+    return sp_result(*in, ret, SP_FOREVER);
+}
+typedef sp_future *future_handle;
+SP_TASK(wait_for_it, future_handle, int);
+
+static void tasks_that_wait_for_one(long n)
+{
+    sp_future **waiting = calloc((size_t)n, sizeof(sp_future *));
+    open_pool(2);
+    sp_future *one = sp_submit(pool, wait_at_gate, 1);
+    growth_await(__atomic_load_n(&arrived, __ATOMIC_SEQ_CST) == 1);
+    growth_begin();
+    for (long i = 0; i < n; i++)
+        waiting[i] = sp_submit(pool, wait_for_it, one);
+    growth_await(__atomic_load_n(&arrived, __ATOMIC_SEQ_CST) > 30); /* no more than so many are compensated for */
+    sp_event_set(&gate);
+    growth_expect(sp_wait(waiting, (size_t)n, SP_ALL_COMPLETED, SP_FOREVER) == SP_OK);
+    growth_end();
+    sp_release_all(waiting, (size_t)n);
+    free(waiting);
+    sp_future_release(one);
+    close_pool();
+}
+
+/* ---- large results ---- */
+
+static void submits_with_results_of_n_kib(long n)
+{
+    enum { SUBMITS = 20 };
+    sp_task task = same_sp_task;
+    task.result_size = (size_t)n * 1024;
+    sp_future *futures[SUBMITS];
+    open_pool(1);
+    sp_future *holder = sp_submit(pool, wait_at_gate, 1);
+    growth_begin();
+    for (int i = 0; i < SUBMITS; i++)
+        futures[i] = sp_executor_submit(pool, &task, &i);
+    growth_end();
+    for (int i = 0; i < SUBMITS; i++)
+        growth_expect(sp_future_cancel(futures[i]));
+    sp_release_all(futures, SUBMITS);
+    sp_event_set(&gate);
+    result_of(holder);
+    close_pool();
+}
+
 /* ---- what others have to look at ---- */
 
 static sp_status submit_and_wait_at_gate(const int *x, int *ret)
@@ -114,5 +166,7 @@ static void tasks_beside_idle_workers(long n)
 GROWTH_TABLE(
     { "memory left by n tasks that their waiter ran", tasks_run_by_their_waiter, .n = 1000, .exponent = 0, .unit = GROWTH_BYTES },
     { "memory left by n cancelled futures of a busy pool", cancelled_in_the_queue, .n = 1000, .exponent = 0, .unit = GROWTH_BYTES },
+    { "threads for n tasks that wait for one", tasks_that_wait_for_one, .n = 50, .exponent = 0, .unit = GROWTH_THREADS },
+    { "20 submits with results of n KiB", submits_with_results_of_n_kib, .n = 200, .exponent = 0, .unit = GROWTH_CPU },
     { "100 tasks beside n idle workers, each with a deque", tasks_beside_idle_workers, .n = 5, .exponent = 0.25 } /* a word for 64 of them */
 )
