@@ -291,6 +291,10 @@ static void shutdown_with_cancel_futures_cancels(void **state)
     assert_int_equal(sp_shutdown(pool, .cancel_futures = true), SP_OK);
     for (int i = 0; i < 20; i++)
         assert_true(sp_future_cancelled(futures[i]));
+    sp_executor_statistics stats;
+    sp_executor_stats(pool, &stats);
+    assert_int_equal(stats.submitted, 20);
+    assert_int_equal(stats.completed, 20);
     sp_release_all(futures, 20);
     assert_int_equal(sp_shutdown(pool), SP_OK);
     sp_executor_release(pool);

@@ -11,7 +11,8 @@
 static struct {
     sp_thread *current, *main, *joined;
     sp_status join_status, result_status, timer_status, shutdown_status;
-    int joined_result, pool_result;
+    sp_status inline_status[2];
+    int joined_result, pool_result, inline_result[2];
     size_t active;
     sp_future *future;
     int *local;
@@ -53,6 +54,17 @@ static void use_pool(void)
     sp_executor_release(pool);
 }
 
+/* Tasks that run in their submit, and in those who wait for them. */
+static void use_inline_pools(void)
+{
+    for (int i = 0; i < 2; i++) {
+        sp_executor *pool = sp_inline_pool(.seed = (uint64_t)i);
+        sp_auto(sp_future) future = sp_submit(pool, add_one, 5 + i);
+        early.inline_status[i] = sp_result(future, &early.inline_result[i], SP_FOREVER);
+        sp_executor_release(pool);
+    }
+}
+
 /* 101 is the first priority that a program may have. */
 __attribute__((constructor(101))) static void before_the_library(void)
 {
@@ -69,6 +81,7 @@ __attribute__((constructor(101))) static void before_the_library(void)
     early.join_status = sp_join(early.joined, &early.joined_result, SP_FOREVER);
     sp_thread_release(early.joined);
     use_pool();
+    use_inline_pools();
     sp_timer *timer = sp_timer_start(0.001, add_one, 1);
     early.timer_status = sp_timer_join(timer, SP_FOREVER);
     sp_timer_release(timer);
@@ -84,6 +97,10 @@ static void threads_pools_and_timers_work_in_it(void **state)
     assert_int_equal(early.result_status, SP_OK);
     assert_int_equal(early.pool_result, 5);
     assert_int_equal(early.shutdown_status, SP_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(early.inline_status[i], SP_OK);
+        assert_int_equal(early.inline_result[i], 6 + i);
+    }
     assert_int_equal(early.timer_status, SP_OK);
     int again = 0;
     assert_int_equal(sp_result(early.future, &again, SP_NOWAIT), SP_OK);
