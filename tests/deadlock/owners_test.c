@@ -8,6 +8,7 @@
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "thread/thread.h"
 
 static const char *program;
 static uint64_t random_state; /* of a child: where its threads dawdle */
@@ -76,8 +77,7 @@ static void let_two_sleep(sp_thread *one)
     test_await(is_marked(&x));
     second = sp_start_with(SP_THREAD(.name = "second"), hold_other_and_wait);
     sp_semaphore_acquire(&arrived);
-    for (int i = 0; i < 200; i++)
-        sched_yield(); /* usually both sleep then */
+    test_await(sp__load_relaxed(&second->own.sleeps) % 2 == 1);
 }
 
 /* With a limit: main is not to look at anything by an edge of its own. */
@@ -252,10 +252,11 @@ static void wait_for_queued_future(void)
     sp_executor *pool = sp_thread_pool(.max_workers = 1);
     sp_future *before = sp_submit(pool, wait_for_go), *queued = sp_submit(pool, take_x);
     sp_semaphore_acquire(&arrived);
-    sp_thread_release(sp_start(wait_holding_x, queued));
+    sp_thread *waiter = sp_start(wait_holding_x, queued);
     sp_semaphore_acquire(&arrived);
-    for (uint64_t i = test_random(&random_state) % 400; i > 0; i--)
-        sched_yield(); /* usually it sleeps then */
+    if (test_random(&random_state) % 4 > 0)
+        test_await(sp__load_relaxed(&waiter->own.sleeps) % 2 == 1);
+    sp_thread_release(waiter);
     sp_event_set(&go);
     sp_future_release(before);
     while (!sp_event_wait(&never, 1000))
