@@ -259,7 +259,7 @@ def beside_busy(row, number, count, peer):
     contestants = [one for one in row.contestants if one.name in names]
     if len(contestants) < len(names):
         contestants.append(no_spin("queue"))
-    return replace(row, name=f"{row.name}-busy-{number}", title=f"{row.title}, beside {number} busy", target=BUSY,
+    return replace(row, name=f"{row.name.split('-')[0]}-busy-{number}", title=f"{row.title}, beside {number} busy", target=BUSY,
                    count=count, contestants=[replace(one, times=1) for one in contestants], waits=False,
                    goals=(Goal(peers=names[1:]),), busy=number)
 

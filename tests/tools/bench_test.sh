@@ -26,7 +26,7 @@ compare() { python3 "$root/bench/run.py" --programs "$scratch/programs" --rounds
 
 rows="L1 L2-2 L2-4 L3-outermost L3-nested L4-semaphore L4-event L4-condition Q1-1 Q1-2 Q1-4 Q2-1 Q2-2 Q2-4 T1 T2 "
 rows+="P1 P1-memory P2 P2-idle P3 P4a P4b C1 idle "
-for row in P2 L4-semaphore Q1-1; do rows+="$row-busy-1 $row-busy-2 $row-busy-4 "; done
+for row in P2 L4 Q1; do rows+="$row-busy-1 $row-busy-2 $row-busy-4 "; done
 expect 0 "$rows" list_rows
 expect 0 "usage: scripts/bench" "$root/scripts/bench" --help
 expect 2 "there is no row 'L9'" "$root/scripts/bench" L1 L9
@@ -67,7 +67,7 @@ echo "value=${SPOOL_SPIN:-90} unit=trips/s cpu=0.1 ops=10 switches=0 rss_mb=1.0"
 END
 chmod +x "$scratch/programs/bench.spool_semaphore"
 expect 0 "spool against pthread sem_t: 0.900 (1 or more: spool is better; target 0.833333: met)" \
-    compare 11 L4-semaphore-busy-2
+    compare 11 L4-busy-2
 # Goals are figures as well, and multiples of what a peer does; a peer may be shown without being a goal.
 map_programs="bench-rust bench-go bench.tbb_map bench.omp_map bench.pthread_map"
 for program in $map_programs; do contestant $program 98 ms; done
