@@ -44,9 +44,13 @@ void sp__run_deferred_slow(void);
 
 /* Make what was put off.  Before a wait: the thread may wait for what one of these calls would do.  But if each of them waits
    in turn the stack has an end again: the last of so many waits leaves the rest for later. */
+static inline bool sp__has_put_off(void)
+{
+    return sp__nesting.first != NULL;
+}
 static inline void sp__run_deferred(void)
 {
-    if (sp__nesting.first != NULL)
+    if (sp__has_put_off())
         sp__run_deferred_slow();
 }
 

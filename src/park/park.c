@@ -169,17 +169,18 @@ static bool link_in_child(struct sleeper *self, const struct sp__wait *wait)
     return self->queued;
 }
 
-/* Call `late`, and set the next alarm.  It may run anything, for as long as it likes, and a wake-up that came to us meanwhile would be of no use to
-   the others: so we go out of the queue, unless a grant could be lost by that.  False: the wait is over, see *result. */
-static bool be_late(struct sleeper *self, const struct sp__wait *wait, const struct sp__block_hooks *hooks,
-                    int64_t *ret_alarm, enum sp__parked *result)
+/* Run something in the middle of a wait.  It may be anything, for as long as it likes, and a wake-up that came to us meanwhile
+   would be of no use to the others: so we go out of the queue, unless a grant could be lost by that.  False: the wait is over,
+   see *result. */
+static bool run_meanwhile(struct sleeper *self, const struct sp__wait *wait, void (*run)(void *context), void *context,
+                          enum sp__parked *result)
 {
     if (!wait->keeps_place && !withdraw(self, wait, false)) {
         *result = sleep_until_stored(self);
         return false;
     }
     const uint32_t process = sp__process_number;
-    *ret_alarm = hooks->late(hooks->context);
+    run(context);
     if (wait->keeps_place) {
         bool goes_on = process == sp__process_number || link_in_child(self, wait);
         if (!goes_on)
@@ -188,6 +189,33 @@ static bool be_late(struct sleeper *self, const struct sp__wait *wait, const str
     }
     *result = SP__PARK_CHANGED;
     return enqueue(self, wait);
+}
+
+struct lateness {
+    const struct sp__block_hooks *hooks;
+    int64_t next_alarm;
+};
+
+static void call_late(void *context)
+{
+    struct lateness *lateness = context;
+    lateness->next_alarm = lateness->hooks->late(lateness->hooks->context);
+}
+
+/* The alarm: call `late`, and set the next one.  False: as above. */
+static bool be_late(struct sleeper *self, const struct sp__wait *wait, const struct sp__block_hooks *hooks,
+                    int64_t *ret_alarm, enum sp__parked *result)
+{
+    struct lateness lateness = { hooks, SP__NEVER };
+    bool goes_on = run_meanwhile(self, wait, call_late, &lateness, result);
+    *ret_alarm = lateness.next_alarm;
+    return goes_on;
+}
+
+static void make_put_off(void *context)
+{
+    (void)context;
+    sp__run_deferred();
 }
 
 static enum sp__parked sleep_until_woken(struct sleeper *self, const struct sp__wait *wait,
@@ -247,12 +275,15 @@ enum sp__parked sp__park(const struct sp__wait *wait)
     if (wait->before_sleep != NULL)
         wait->before_sleep(wait->context);
     sp__wake_deferred(); /* a sleeper holds up nobody whom it has notified; they may be part of a cycle */
-    sp__run_deferred();  /* nor what it has put off, for which it may wait */
+    enum sp__parked result;
+    /* Nor what it has put off, for which it may wait. */
+    if (sp__has_put_off() && !run_meanwhile(&self, wait, make_put_off, NULL, &result))
+        return result;
     const struct sp__block_hooks *hooks = sp__self()->hooks;
     if (hooks == NULL)
         return sleep_noted(&self, wait, NULL);
     hooks->before(hooks->context);
-    enum sp__parked result = sleep_noted(&self, wait, hooks);
+    result = sleep_noted(&self, wait, hooks);
     hooks->after(hooks->context);
     return result;
 }

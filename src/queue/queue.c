@@ -90,9 +90,9 @@ static uint32_t learn(struct sp__patience *patience, uint64_t count)
         next = pauses / 2;
     else
         next = pauses < MOST_PATIENCE ? pauses * 2 + 1 : pauses;
-    sp__store_relaxed(&patience->since, (uint32_t)count);
+    sp__store_relaxed(&patience->since, (uint32_t)count); /* relaxed: as above */
     if (next != pauses)
-        sp__store_relaxed(&patience->pauses, next);
+        sp__store_relaxed(&patience->pauses, next); /* relaxed: as above */
     return next;
 }
 

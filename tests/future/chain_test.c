@@ -11,6 +11,7 @@
 
 #include "base/atomic.h"
 #include "base/nested.h"
+#include "thread/thread.h"
 
 enum { DEEPER = 3 * (int)SP__MOST_NESTED };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -480,6 +481,75 @@ static void a_wait_in_a_callback_is_not_for_what_was_put_off(void **state)
     assert_int_equal(called, HOWS * DEEPER);
 }
 
+/* ---- what is put off may wait for others who sleep for the same ---- */
+
+static sp_lock wanted_by_both;
+static sp_event is_held, is_inside, other_has_it;
+static sp_thread *other; /* set before is_inside */
+
+static sp_status take_and_say(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_lock_acquire(&wanted_by_both);
+    sp_event_set(&other_has_it);
+    sp_lock_release(&wanted_by_both);
+    return SP_OK;
+}
+SP_TASK(take_and_say, sp_none, sp_none);
+
+static sp_status hold_until_both_sleep(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_lock_acquire(&wanted_by_both);
+    sp_event_set(&is_held);
+    sp_event_wait(&is_inside, SP_FOREVER);
+    test_await(sp__load_relaxed(&other->own.sleeps) % 2 == 1);
+    sp_lock_release(&wanted_by_both);
+    return SP_OK;
+}
+SP_TASK(hold_until_both_sleep, sp_none, sp_none);
+
+/* It is put off, and made when its thread is about to sleep for the lock. */
+static void wait_for_other(sp_future *future, void *context)
+{
+    (void)future, (void)context;
+    other = sp_start(take_and_say);
+    sp_event_set(&is_inside);
+    assert_true(sp_event_wait(&other_has_it, SP_FOREVER));
+}
+
+static void lock_at_depth(sp_future *future, void *context)
+{
+    int *depth = context;
+    (void)future;
+    sp_auto(sp_future) inner = fresh(0);
+    bool deep = --*depth == 0;
+    sp_future_add_done_callback(inner, deep ? wait_for_other : lock_at_depth, depth);
+    end_with(inner, 0);
+    if (!deep)
+        return;
+    sp_lock_acquire(&wanted_by_both);
+    sp_lock_release(&wanted_by_both);
+    called++;
+}
+
+/* The release of the lock wakes one: not a thread that is in the middle of a callback. */
+static void a_wake_up_is_not_for_one_who_makes_what_was_put_off(void **state)
+{
+    (void)state;
+    called = 0;
+    sp_auto(sp_thread) holder = sp_start(hold_until_both_sleep);
+    sp_event_wait(&is_held, SP_FOREVER);
+    int depth = (int)SP__MOST_NESTED;
+    sp_auto(sp_future) first = fresh(0);
+    sp_future_add_done_callback(first, lock_at_depth, &depth);
+    end_with(first, 0);
+    assert_int_equal(called, 1);
+    assert_int_equal(sp_join(holder, NULL, SP_FOREVER), SP_OK);
+    assert_int_equal(sp_join(other, NULL, SP_FOREVER), SP_OK);
+    sp_thread_release(other);
+}
+
 #define ON_A_SMALL_STACK(name)                                                                                         \
     static void name##_on_a_small_stack(void **state)                                                                  \
     {                                                                                                                  \
@@ -512,6 +582,7 @@ int main(void)
         cmocka_unit_test(callbacks_of_a_future_keep_their_order_at_every_depth),
         cmocka_unit_test(a_late_callback_comes_after_those_that_were_put_off),
         cmocka_unit_test(a_wait_in_a_callback_is_not_for_what_was_put_off),
+        cmocka_unit_test(a_wake_up_is_not_for_one_who_makes_what_was_put_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
