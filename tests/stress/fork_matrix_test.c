@@ -8,6 +8,7 @@
 #include "fork_others.h"
 #include "fork_ways.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
 
@@ -24,6 +25,46 @@ static struct plan {
 } plan;
 static pid_t child;    /* atomic; of the fork that is being made; 0: not yet */
 static unsigned depth; /* how many forks below the process of the test */
+
+/* ---- when it may fork ---- */
+
+/* The letter that the kernel has for the state of a thread; 0: it is gone. */
+static char state_of(const char *thread)
+{
+    char path[64], line[256] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/stat", thread);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return 0;
+    ssize_t length = read(file, line, sizeof line - 1);
+    close(file);
+    const char *end_of_name = length > 0 ? strrchr(line, ')') : NULL;
+    return end_of_name != NULL && end_of_name[1] == ' ' ? end_of_name[2] : 0;
+}
+
+/* A thread whose future is done, or which has released one, may still be about to give memory back. */
+static bool all_others_sleep(void)
+{
+    bool sleep = true;
+    char self[24];
+    snprintf(self, sizeof self, "%d", (int)gettid());
+    DIR *threads = opendir("/proc/self/task");
+    stress_expect(threads != NULL);
+    for (const struct dirent *entry; threads != NULL && (entry = readdir(threads)) != NULL;) {
+        char state = entry->d_name[0] != '.' && strcmp(entry->d_name, self) != 0 ? state_of(entry->d_name) : 0;
+        sleep = sleep && (state == 0 || state == 'S');
+    }
+    if (threads != NULL)
+        closedir(threads);
+    return sleep;
+}
+
+/* The allocator of the address sanitizer is locked for ever in the child, if another thread is in it. */
+static void let_all_sleep(void)
+{
+    if (ADDRESS_SANITIZER)
+        test_await(all_others_sleep());
+}
 
 /* ---- what the child does ---- */
 
@@ -229,6 +270,7 @@ enum { DOINGS = sizeof doings / sizeof doings[0] };
 static void fork_again(void)
 {
     int status = -1;
+    let_all_sleep();
     pid_t grandchild = fork();
     if (grandchild == 0) {
         depth++;
@@ -298,6 +340,7 @@ static void make_plan(const struct way *way, enum leave leave, uint64_t does)
     sp__store_relaxed(&child, 0); /* relaxed: nobody forks yet */
     if (ADDRESS_SANITIZER)
         stress_expect(sp_executor_wait_idle(pool, SP_FOREVER));
+    let_all_sleep();
 }
 
 static void drop_plan(void)
