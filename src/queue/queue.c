@@ -222,73 +222,59 @@ __attribute__((noinline)) static sp_status get_slowly(sp_queue *queue, void *ret
     return end(&operation, get(&operation, ret_item));
 }
 
-/* ---- the first try, when nobody sleeps: short, for it is most of what queues do ---- */
+/* ---- the first try: short, for it is most of what queues do ----
+   As sp__store_put and sp__store_get, but what has to do with sleepers is out of line, and set up only when there are some. */
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-#define NEVER_INLINE __attribute__((noinline))
 
-/* Where it has claimed something and then finds sleepers, it goes on here. */
-NEVER_INLINE static enum sp__tried finish_put_in_ring(sp_queue *queue, uint64_t position, const void *item)
+/* The last look, by one who has claimed something and has not slept.  Returns last->wakes, which is all that is set if false. */
+static ALWAYS_INLINE bool look_for(struct sp__sleepers *others, struct sp__last_look *last)
 {
-    struct sp__last_look last = { .others = &queue->getters };
-    sp__look_last(&last);
-    sp__ring_finish_put(&queue->store.ring, position, item);
-    sp__wake_looked_at(&last);
-    return SP__TRY_DONE;
-}
-
-NEVER_INLINE static enum sp__tried finish_get_in_ring(sp_queue *queue, uint64_t position, struct sp__taker *taker)
-{
-    struct sp__last_look last = { .others = &queue->putters };
-    sp__look_last(&last);
-    sp__ring_finish_get(&queue->store.ring, position, taker);
-    sp__wake_looked_at(&last);
-    return SP__TRY_DONE;
-}
-
-NEVER_INLINE static enum sp__tried finish_put_in_chain(sp_queue *queue, void *slot, const void *item)
-{
-    struct sp__last_look last = { .others = &queue->getters };
-    sp__look_last(&last);
-    sp__chain_finish_put(&queue->store.chain, slot, item);
-    sp__wake_looked_at(&last);
-    return SP__TRY_DONE;
+    last->wakes = false;
+    sp__sleepers_unlink(others, last);
+    return last->wakes;
 }
 
 static ALWAYS_INLINE enum sp__tried put_in_ring(sp_queue *queue, const void *item)
 {
+    struct sp__last_look last;
     uint64_t position;
     enum sp__tried tried = sp__ring_claim_put(&queue->store.ring, &position);
     if (tried != SP__TRY_DONE)
         return tried;
-    if (sp__sleepers_need_one(&queue->getters))
-        return finish_put_in_ring(queue, position, item);
+    bool wakes = look_for(&queue->getters, &last);
     sp__ring_finish_put(&queue->store.ring, position, item);
+    if (wakes)
+        sp__wake_looked_at(&last);
     return SP__TRY_DONE;
 }
 
 static ALWAYS_INLINE enum sp__tried get_in_ring(sp_queue *queue, void *ret_item)
 {
     struct sp__taker taker = { ret_item, NULL, queue->item_size };
+    struct sp__last_look last;
     uint64_t position;
     enum sp__tried tried = sp__ring_claim_get(&queue->store.ring, &position);
     if (tried != SP__TRY_DONE)
         return tried;
-    if (sp__sleepers_need_one(&queue->putters))
-        return finish_get_in_ring(queue, position, &taker);
+    bool wakes = look_for(&queue->putters, &last);
     sp__ring_finish_get(&queue->store.ring, position, &taker);
+    if (wakes)
+        sp__wake_looked_at(&last);
     return SP__TRY_DONE;
 }
 
 static ALWAYS_INLINE enum sp__tried put_in_chain(sp_queue *queue, const void *item)
 {
+    struct sp__last_look last;
     void *slot;
     enum sp__tried tried = sp__chain_claim_put(&queue->store.chain, &slot);
     if (tried != SP__TRY_DONE)
         return tried;
-    if (sp__sleepers_need_one(&queue->getters))
-        return finish_put_in_chain(queue, slot, item);
+    bool wakes = look_for(&queue->getters, &last);
     sp__chain_finish_put(&queue->store.chain, slot, item);
+    if (wakes)
+        sp__wake_looked_at(&last);
     return SP__TRY_DONE;
 }
 
