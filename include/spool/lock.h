@@ -63,9 +63,9 @@ SP_API bool sp_rlock_is_owned(const sp_rlock *lock);
 
 /* The id of what runs on this thread; 0 until its first call of the library. */
 extern SP_API SP_TLS_ uint64_t sp_self_id_;
-/* What a program's thread sanitizer is told of the inline part in the library, which has defined these before.  A program's own
-   copy it sees; yet it makes note of the first release of a word only after the word is free, when the library may have
-   acquired it. */
+/* What a program's thread sanitizer is told of the inline part.  The library has defined these for its own copy.  A
+   program's copy is seen, but the first release of a word is noted only after the word is free; by then the library may
+   have acquired it, so that release is told before. */
 #ifndef SP_BEFORE_RELEASE_
 #ifdef SP_THREAD_SANITIZER_
 extern void __tsan_release(void *address);

@@ -187,9 +187,9 @@ typedef struct sp_local {
    NULL: no memory (errno ENOMEM); a later call tries again.  The value stays where it is until the thread ends.
    End: fini is called for it in the thread, before the thread counts as ended, whoever started the thread; a value that a
      finaliser makes is finished too, up to four rounds, then its memory is given back without.  A value that the
-     destructor of a pthread key makes in the system's last round is never finished, as that of a key would not be.  Values of the main thread
-     live until the process ends, without fini.  fini gets the value for the last time and may release what it owns, also the
-     handle of its own thread; it must not free the value.
+     destructor of a pthread key makes in the system's last round is never finished, as that of a key would not be.
+     Values of the main thread live until the process ends, without fini.  fini gets the value for the last time and may
+     release what it owns, also the handle of its own thread; it must not free the value.
    A pool's worker keeps its values from one task to the next.  A task that has asked for a value has it to itself until it
      ends: while it waits for other tasks of its pool, these run in other threads; where the system refuses one, the task
      that runs on the waiting one's stack has values of its own, which end with it.  Tasks of an inline pool have those of

@@ -42,8 +42,8 @@ void sp__call_nested(struct sp__nested_call *call);
 
 void sp__run_deferred_slow(void);
 
-/* Make what was put off.  Before a wait: the thread may wait for what one of these calls would do.  But if each of them waits
-   in turn the stack has an end again: the last of so many waits leaves the rest for later. */
+/* Make what was put off.  Called before a wait, because the thread may wait for what one of these calls would do.  They may
+   wait in turn, and call this again: so it nests SP__MOST_NESTED deep at most, and deeper leaves the rest for later. */
 static inline bool sp__has_put_off(void)
 {
     return sp__nesting.first != NULL;

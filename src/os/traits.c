@@ -49,7 +49,7 @@ static void read_cpus(pid_t thread, struct cpus *ret_cpus)
 
 static void read_schedule(pid_t thread, struct schedule *ret_schedule)
 {
-    *ret_schedule = (struct schedule){ .size = sizeof *ret_schedule }; /* memcheck takes it for what is to be set */
+    *ret_schedule = (struct schedule){ .size = sizeof *ret_schedule }; /* memcheck takes this for input */
     if (syscall(SYS_sched_getattr, thread, ret_schedule, (unsigned)sizeof *ret_schedule, 0u) != 0)
         ret_schedule->size = 0;
 }

@@ -276,7 +276,7 @@ enum sp__parked sp__park(const struct sp__wait *wait)
         wait->before_sleep(wait->context);
     sp__wake_deferred(); /* a sleeper holds up nobody whom it has notified; they may be part of a cycle */
     enum sp__parked result;
-    /* Nor what it has put off, for which it may wait. */
+    /* It may wait for what it has put off itself. */
     if (sp__has_put_off() && !run_meanwhile(&self, wait, make_put_off, NULL, &result))
         return result;
     const struct sp__block_hooks *hooks = sp__self()->hooks;
