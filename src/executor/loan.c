@@ -224,10 +224,14 @@ void sp__pool_give_back(struct sp__owner *owner, struct sp__loan *loan)
 }
 
 /* Under the lock: when may one that keeps its permit be made to give it up?  SP__NEVER: none does, or not all sleep. */
-static int64_t relief_at(const struct sp__pool *pool)
+static int64_t relief_at(const struct sp__pool *pool, int64_t now)
 {
     if (sp__list_empty(&pool->keepers) || !sp__all_sleep(pool))
         return SP__NEVER;
+    /* The permit given up last is for a worker that is on its way, and looks when it is here: this is for one that never
+       comes.  relaxed: under the lock */
+    if (sp__load_relaxed(&pool->starting) > pool->stuck)
+        return now + SP__STARVES_AFTER;
     return pool->moved_at + (GRACE_NANOSECONDS << (pool->reliefs < MOST_DOUBLINGS ? pool->reliefs : MOST_DOUBLINGS));
 }
 
@@ -235,7 +239,7 @@ int64_t sp__relieve(struct sp__pool *pool)
 {
     int64_t now = sp__os_now();
     sp_lock_acquire(&pool->lock);
-    int64_t at = relief_at(pool);
+    int64_t at = relief_at(pool, now);
     bool relieves = at <= now && sp__has_tasks(pool) && have_one_lend(pool);
     if (relieves) {
         pool->moved_at = now;

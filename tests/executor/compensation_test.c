@@ -207,6 +207,40 @@ static void what_runs_may_need_what_is_behind_those_who_wait_for_it(void **state
     }
 }
 
+static sp_status begin_slowly(void *arg)
+{
+    sp_sleep(*(double *)arg);
+    return SP_OK;
+}
+
+/* One gives its permit up for a worker that takes its time to begin: until that is here nobody else does. */
+static void one_permit_is_enough_for_one_that_is_on_its_way(void **state)
+{
+    (void)state;
+    enum { N = 3 };
+    double seconds = 0.1; /* twenty times as long as after all would have given up theirs */
+    sp_event_clear(&load_ends);
+    pool = sp_thread_pool(.max_workers = 3, .max_compensation = 1, .initializer = begin_slowly,
+                          .initializer_arg = &seconds);
+    load = sp_submit(pool, load_slowly, SP_NONE);
+    test_await(sp_future_running(load));
+    for (int i = 0; i < N; i++)
+        requests[i] = sp_submit(pool, wait_for_load, SP_FOREVER);
+    test_await(seen_of_pool().kept == 2);
+    sp_future *behind = sp_submit(pool, wait_for_load, SP_FOREVER);
+    test_await(sp_future_running(behind));
+    test_await(seen_of_pool().kept == 2);
+    assert_int_equal(workers(), N + 2); /* one for each task */
+    sp_event_set(&load_ends);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(sp_result(requests[i], NULL, SP_FOREVER), SP_OK);
+    assert_int_equal(sp_result(behind, NULL, SP_FOREVER), SP_OK);
+    sp_release_all(requests, N);
+    sp_future_release(behind);
+    sp_future_release(load);
+    end_pool();
+}
+
 /* ---- what is queued is run for who waits for it, whatever the bound ---- */
 
 static sp_status timed_depth(const int *in, int *out);
@@ -307,6 +341,7 @@ int main(void)
         cmocka_unit_test(those_who_keep_their_permit_wait_no_longer_than_they_want),
         cmocka_unit_test(a_chain_of_waits_needs_few_workers),
         cmocka_unit_test(what_runs_may_need_what_is_behind_those_who_wait_for_it),
+        cmocka_unit_test(one_permit_is_enough_for_one_that_is_on_its_way),
         cmocka_unit_test(waits_for_what_is_queued_are_beyond_the_bound),
         cmocka_unit_test(what_runs_may_begin_to_wait),
         cmocka_unit_test(after_the_waits_there_are_as_many_workers_as_before),
