@@ -110,14 +110,13 @@ static void name_queued(struct sp__pool *pool, struct sp__text *text)
 /* Report it if all have slept for too long. */
 static void check_starvation(struct sp__pool *pool)
 {
-    if (sp__count_tasks(pool) == 0)
-        return;
     struct sp__text text;
     sp__text_init(&text);
     sp__text_add(&text, "pool %s makes no progress: ", pool->prefix);
     sp_lock_acquire(&pool->lock);
-    /* relaxed: changes to 1 under the lock */
-    bool starves = sp__load_relaxed(&pool->told) == 0 && name_sleepers(pool, &text);
+    /* Another may have reported it, and all may have been done, since the caller saw a reason to look.  relaxed: changes to 1
+       under the lock */
+    bool starves = sp__load_relaxed(&pool->told) == 0 && sp__count_tasks(pool) > 0 && name_sleepers(pool, &text);
     if (starves)
         sp__store_relaxed(&pool->told, 1); /* relaxed: as above */
     sp_lock_release(&pool->lock);
