@@ -2,7 +2,7 @@
 
    Order: everything before a release happens before everything after the acquire that follows it.
    Fairness: a thread that comes by may overtake sleepers, but one that has waited for a millisecond is next.
-   Blocks: a wait spins for up to 50 us, less where that was of no use, never with one CPU; then it sleeps.
+   Blocks: a wait spins for up to 25 us, less where that was of no use, never with one CPU; then it sleeps.
    Signals: a handler that returns does not end a wait.  Nothing here may be called from a handler.
    Fork: a lock held by the forking thread is its own in the child; waiting for one that another thread held is reported as
    a deadlock, for its owner does not exist there.

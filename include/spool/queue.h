@@ -34,7 +34,7 @@ SP_API sp_queue *sp_queue_new(size_t item_size, const sp_queue_options *options)
 
 /* Put a copy of *item into the queue.  In C: sp_put(queue, &item, timeout).
 
-   Waits while the queue is full, up to `timeout` seconds: spins for up to 50 us, then sleeps.  item_size must be the queue's.
+   Waits while the queue is full, up to `timeout` seconds: spins for up to 25 us, then sleeps.  item_size must be the queue's.
 
    Returns SP_OK, or
      SP_FULL          no room came free in time (queue.Full)

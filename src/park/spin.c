@@ -10,6 +10,7 @@
 
 int64_t sp__spin_limit;
 
+/* No yield in the spin: beside other processes it costs the time slices of all of them. */
 enum {
     PATIENCE = 8, /* spins in vain, after which the thread spins briefly */
     PROBE = 16,   /* every so often it tries a long one again */
@@ -19,12 +20,13 @@ enum {
        virtual machine take less; a time slice is longer. */
     GAP = 250000,
     SHORTEST_REST = 20000000, /* nanoseconds */
-    LONGEST_REST = 1000000000
+    LONGEST_REST = 1000000000,
+    MOMENT = 50000 /* nanoseconds */
 };
 
 /* A guess shared by all threads, relaxed throughout: who reads an old value spins once too often, or once too little. */
 static int64_t configured; /* set before main: the limit while nobody else wants the CPUs */
-static int64_t rest_until; /* atomic: until then no thread spins for long, and none yields */
+static int64_t rest_until; /* atomic: until then no thread spins or yields */
 static int64_t rest;       /* atomic: length of the last rest; 0: there was none */
 
 static _Thread_local unsigned in_vain; /* spins in a row that ended in a sleep */
@@ -101,7 +103,6 @@ bool sp__spin_on(struct sp__spin *spin)
     if (!more)
         return false;
     spin->round++;
-    sp__os_yield(); /* the thread that we wait for may want this very CPU */
     for (unsigned i = 0; i < PAUSES; i++)
         sp__cpu_relax();
     return true;
@@ -119,7 +120,7 @@ void sp__spin_paid(const struct sp__spin *spin)
 static void sleep_for_a_moment(int64_t now)
 {
     uint32_t nobody_wakes = 0;
-    sp__os_futex_wait(&nobody_wakes, 0, now + SP__SPIN_NANOSECONDS);
+    sp__os_futex_wait(&nobody_wakes, 0, now + MOMENT);
 }
 
 void sp__give_way(void)

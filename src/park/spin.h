@@ -14,7 +14,7 @@
 #include "base/atomic.h"
 
 /* The longest spin of one wait.  The one constant; README.md says how much of it is used. */
-#define SP__SPIN_NANOSECONDS INT64_C(50000)
+#define SP__SPIN_NANOSECONDS INT64_C(25000)
 
 /* Nanoseconds that a spin may last: 0 with one CPU and while other processes want the CPUs, less than the constant when
    SPOOL_SPIN (microseconds) says so.  Atomic, relaxed: a guess. */

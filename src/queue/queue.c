@@ -109,6 +109,18 @@ static bool be_patient(struct operation *operation)
     return true;
 }
 
+/* Spin.  In a stream nobody takes as long as the short rounds unless it has lost its CPU: to us, then it gets it by a yield; or
+   to another process, then the yield may take long, and all know of it. */
+static bool spin_on(struct operation *operation)
+{
+    if (!sp__spin(&operation->spin))
+        return false;
+    /* relaxed: a guess */
+    if (operation->spin.round == SP__SHORT_ROUNDS && sp__load_relaxed(&operation->patience->pauses) >= MOST_PATIENCE)
+        sp__give_way();
+    return true;
+}
+
 /* After a try that could not be done.  False: the time is up. */
 static bool wait_between(struct operation *operation, enum sp__tried tried)
 {
@@ -119,7 +131,7 @@ static bool wait_between(struct operation *operation, enum sp__tried tried)
     operation->moments = 0;
     if (!(operation->timeout > 0))
         return false;
-    if (be_patient(operation) || sp__spin(&operation->spin))
+    if (be_patient(operation) || spin_on(operation))
         return true;
     if (operation->deadline == 0)
         operation->deadline = sp__deadline(operation->timeout);

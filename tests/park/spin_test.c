@@ -3,6 +3,8 @@
    SPDX-License-Identifier: MIT */
 #include "testing.h"
 
+#include <sched.h>
+
 #include "os/os.h"
 #include "park/spin.h"
 
@@ -13,6 +15,18 @@ static void lose_the_cpu(void)
     int64_t until = sp__os_now() + MILLISECOND;
     while (sp__os_now() < until)
         continue;
+}
+
+static int yields;
+static bool yield_takes_long;
+
+/* Instead of libc's: counts, and may take as long as beside other processes. */
+int sched_yield(void)
+{
+    yields++;
+    if (yield_takes_long)
+        lose_the_cpu();
+    return 0;
 }
 
 /* Spin as far as the rounds between which the clock is looked at. */
@@ -105,6 +119,33 @@ static void giving_way_during_a_rest_sleeps(void **state)
     assert_true(sp__os_now() - begin >= SP__SPIN_NANOSECONDS);
 }
 
+/* Beside other processes a yield costs the time slices of all of them. */
+static void a_spin_yields_not_at_all(void **state)
+{
+    (void)state;
+    if (!spins_here())
+        return;
+    struct sp__spin spin = begin_spin();
+    yields = 0;
+    while (sp__spin(&spin))
+        continue;
+    assert_int_equal(yields, 0);
+}
+
+static void a_yield_that_takes_long_begins_a_rest(void **state)
+{
+    (void)state;
+    if (!spins_here())
+        return;
+    (void)begin_spin();
+    yields = 0;
+    yield_takes_long = true;
+    sp__give_way();
+    yield_takes_long = false;
+    assert_int_equal(yields, 1);
+    assert_false(sp__may_spin());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +154,8 @@ int main(void)
         cmocka_unit_test(a_wait_that_ended_during_a_gap_counts_as_one),
         cmocka_unit_test(rests_get_longer_while_gaps_go_on_and_end),
         cmocka_unit_test(giving_way_during_a_rest_sleeps),
+        cmocka_unit_test(a_spin_yields_not_at_all),
+        cmocka_unit_test(a_yield_that_takes_long_begins_a_rest),
     };
     return cmocka_run_group_tests_name("spin", tests, NULL, NULL);
 }
