@@ -12,10 +12,8 @@ int64_t sp__spin_limit;
 
 /* No yield in the spin: beside other processes it costs the time slices of all of them. */
 enum {
-    PATIENCE = 8, /* spins in vain, after which the thread spins briefly */
-    PROBE = 16,   /* every so often it tries a long one again */
-    BRIEF = 2000, /* nanoseconds */
-    PAUSES = 32,  /* between two looks at the clock, about a microsecond */
+    PROBE = 64,  /* a thread whose spins were in vain spins every so often */
+    PAUSES = 32, /* between two looks at the clock, about a microsecond */
     /* Nanoseconds between two looks that say "this thread lost its CPU to another process".  Interrupts and the host of a
        virtual machine take less; a time slice is longer. */
     GAP = 250000,
@@ -29,8 +27,8 @@ static int64_t configured; /* set before main: the limit while nobody else wants
 static int64_t rest_until; /* atomic: until then no thread spins or yields */
 static int64_t rest;       /* atomic: length of the last rest; 0: there was none */
 
-static _Thread_local unsigned in_vain; /* spins in a row that ended in a sleep */
-static _Thread_local unsigned spins;
+_Thread_local unsigned sp__spins_in_vain;
+static _Thread_local unsigned waits; /* while spins are in vain */
 
 __attribute__((constructor)) static void set_limit(void)
 {
@@ -69,15 +67,19 @@ static void look_for_gap(int64_t before, int64_t now)
         take_a_rest(now);
 }
 
-/* How long a spin that begins now may last; ends a rest that is over. */
-static int64_t allowed(int64_t now)
+bool sp__spin_probes(void)
+{
+    return ++waits % PROBE == 0;
+}
+
+/* May this spin, whose first look at the clock this is, go on?  Ends a rest that is over. */
+static bool may_begin(const struct sp__spin *spin, int64_t now)
 {
     if (resting(now))
-        return 0;
+        return false;
     if (!sp__may_spin())
         sp__store_relaxed(&sp__spin_limit, configured); /* relaxed: a guess */
-    bool brief = in_vain >= PATIENCE && ++spins % PROBE != 0 && configured > BRIEF;
-    return brief ? BRIEF : configured;
+    return spin->round > 0 || sp__spin_is_worth_it();   /* else sp__spin has asked that */
 }
 
 static bool goes_on(struct sp__spin *spin, int64_t now)
@@ -86,11 +88,11 @@ static bool goes_on(struct sp__spin *spin, int64_t now)
         look_for_gap(spin->looked, now);
         return now < spin->until && !resting(now);
     }
-    int64_t length = allowed(now);
-    spin->until = now + length;
-    if (length > 0)
-        in_vain++; /* until a next spin finds that this one was of use */
-    return length > 0;
+    if (!may_begin(spin, now))
+        return false;
+    spin->until = now + configured;
+    sp__spins_in_vain++; /* until a look finds that this one was of use */
+    return true;
 }
 
 bool sp__spin_on(struct sp__spin *spin)
@@ -114,7 +116,7 @@ void sp__spin_paid(const struct sp__spin *spin)
     if (now != 0)
         look_for_gap(spin->looked, now);
     if (spin->round > 0 && now <= spin->until) /* a spin that took longer than a sleep was of no use */
-        in_vain = 0;
+        sp__spins_in_vain = 0;
 }
 
 static void sleep_for_a_moment(int64_t now)

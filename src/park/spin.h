@@ -25,6 +25,17 @@ static inline bool sp__may_spin(void)
     return sp__load_relaxed(&sp__spin_limit) != 0; /* relaxed: a guess */
 }
 
+/* Spins of this thread in a row that ended in a sleep. */
+extern _Thread_local unsigned sp__spins_in_vain;
+enum { SP__SPIN_PATIENCE = 8 }; /* after so many it sleeps at once */
+/* Is this the one of many that is tried all the same? */
+bool sp__spin_probes(void);
+
+static inline bool sp__spin_is_worth_it(void)
+{
+    return sp__spins_in_vain < SP__SPIN_PATIENCE || sp__spin_probes();
+}
+
 struct sp__spin {
     unsigned round; /* how often sp__spin was asked */
     int64_t until;  /* set when the short rounds are over */
@@ -47,6 +58,8 @@ static inline bool sp__spin(struct sp__spin *spin)
 {
     if (spin->round >= SP__SHORT_ROUNDS || !sp__may_spin())
         return sp__spin_on(spin);
+    if (spin->round == 0 && !sp__spin_is_worth_it())
+        return false;
     for (unsigned i = 0; i < 1u << spin->round; i++)
         sp__cpu_relax();
     spin->round++;

@@ -146,6 +146,48 @@ static void a_yield_that_takes_long_begins_a_rest(void **state)
     assert_false(sp__may_spin());
 }
 
+static void spin_in_vain(void)
+{
+    struct sp__spin spin = begin_spin();
+    while (sp__spin(&spin))
+        continue;
+}
+
+static bool begins(void)
+{
+    struct sp__spin spin = SP__SPIN;
+    return sp__spin(&spin);
+}
+
+static void after_eight_spins_in_vain_one_wait_in_64_spins(void **state)
+{
+    (void)state;
+    if (!spins_here())
+        return;
+    int spun = 0;
+    (void)begin_spin();
+    while (sp__spins_in_vain < SP__SPIN_PATIENCE)
+        spin_in_vain();
+    test_await(begins());
+    for (int i = 0; i < 10 * 64; i++)
+        spun += begins();
+    assert_int_equal(spun, 10);
+}
+
+static void a_spin_that_was_of_use_brings_the_others_back(void **state)
+{
+    (void)state;
+    if (!spins_here())
+        return;
+    sp__spins_in_vain = SP__SPIN_PATIENCE;
+    struct sp__spin spin = SP__SPIN;
+    test_await(sp__spin(&spin));
+    assert_false(begins());
+    sp__spin_paid(&spin);
+    for (int i = 0; i < 100; i++)
+        assert_true(begins());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +198,8 @@ int main(void)
         cmocka_unit_test(giving_way_during_a_rest_sleeps),
         cmocka_unit_test(a_spin_yields_not_at_all),
         cmocka_unit_test(a_yield_that_takes_long_begins_a_rest),
+        cmocka_unit_test(after_eight_spins_in_vain_one_wait_in_64_spins),
+        cmocka_unit_test(a_spin_that_was_of_use_brings_the_others_back),
     };
     return cmocka_run_group_tests_name("spin", tests, NULL, NULL);
 }
