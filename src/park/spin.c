@@ -12,8 +12,9 @@ int64_t sp__spin_limit;
 
 /* No yield in the spin: beside other processes it costs the time slices of all of them. */
 enum {
-    PROBE = 64,  /* a thread whose spins were in vain spins every so often */
-    PAUSES = 32, /* between two looks at the clock, about a microsecond */
+    PROBE = 64,   /* a thread whose spins were in vain spins every so often */
+    BRIEF = 2000, /* nanoseconds */
+    PAUSES = 32,  /* between two looks at the clock, about a microsecond */
     /* Nanoseconds between two looks that say "this thread lost its CPU to another process".  Interrupts and the host of a
        virtual machine take less; a time slice is longer. */
     GAP = 250000,
@@ -72,14 +73,17 @@ bool sp__spin_probes(void)
     return ++waits % PROBE == 0;
 }
 
-/* May this spin, whose first look at the clock this is, go on?  Ends a rest that is over. */
-static bool may_begin(const struct sp__spin *spin, int64_t now)
+/* How long a spin may last whose first look at the clock this is; ends a rest that is over. */
+static int64_t allowed(const struct sp__spin *spin, int64_t now)
 {
     if (resting(now))
-        return false;
+        return 0;
     if (!sp__may_spin())
         sp__store_relaxed(&sp__spin_limit, configured); /* relaxed: a guess */
-    return spin->round > 0 || sp__spin_is_worth_it();   /* else sp__spin has asked that */
+    bool has_asked = spin->round > 0 && !spin->insists; /* in sp__spin */
+    if (has_asked || sp__spin_is_worth_it())
+        return configured;
+    return !spin->insists ? 0 : configured < BRIEF ? configured : BRIEF;
 }
 
 static bool goes_on(struct sp__spin *spin, int64_t now)
@@ -88,11 +92,11 @@ static bool goes_on(struct sp__spin *spin, int64_t now)
         look_for_gap(spin->looked, now);
         return now < spin->until && !resting(now);
     }
-    if (!may_begin(spin, now))
-        return false;
-    spin->until = now + configured;
-    sp__spins_in_vain++; /* until a look finds that this one was of use */
-    return true;
+    int64_t length = allowed(spin, now);
+    spin->until = now + length;
+    if (length > 0)
+        sp__spins_in_vain++; /* until a look finds that this one was of use */
+    return length > 0;
 }
 
 bool sp__spin_on(struct sp__spin *spin)

@@ -38,12 +38,13 @@ static inline bool sp__spin_is_worth_it(void)
 
 struct sp__spin {
     unsigned round; /* how often sp__spin was asked */
+    bool insists;   /* set by the caller: spin briefly even when spins of this thread were in vain */
     int64_t until;  /* set when the short rounds are over */
     int64_t looked; /* when the clock was looked at last; 0: not yet */
 };
 #define SP__SPIN                                                                                                       \
     {                                                                                                                  \
-        0, 0, 0                                                                                                        \
+        0, false, 0, 0                                                                                                 \
     }
 
 /* Rounds of 1, 2, 4, ... pauses, before the clock is looked at. */
@@ -58,7 +59,7 @@ static inline bool sp__spin(struct sp__spin *spin)
 {
     if (spin->round >= SP__SHORT_ROUNDS || !sp__may_spin())
         return sp__spin_on(spin);
-    if (spin->round == 0 && !sp__spin_is_worth_it())
+    if (spin->round == 0 && !spin->insists && !sp__spin_is_worth_it())
         return false;
     for (unsigned i = 0; i < 1u << spin->round; i++)
         sp__cpu_relax();

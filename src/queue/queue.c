@@ -109,14 +109,17 @@ static bool be_patient(struct operation *operation)
     return true;
 }
 
-/* Spin.  In a stream nobody takes as long as the short rounds unless it has lost its CPU: to us, then it gets it by a yield; or
-   to another process, then the yield may take long, and all know of it. */
+/* Spin, briefly even when spins were in vain: a side that sleeps at once is woken for each item.  In a stream nobody takes as
+   long as the short rounds unless it has lost its CPU: to us, then it gets it by a yield; or to another process, then the yield
+   may take long, and all know of it. */
 static bool spin_on(struct operation *operation)
 {
-    if (!sp__spin(&operation->spin))
+    struct sp__spin *spin = &operation->spin;
+    spin->insists = true;
+    if (!sp__spin(spin))
         return false;
     /* relaxed: a guess */
-    if (operation->spin.round == SP__SHORT_ROUNDS && sp__load_relaxed(&operation->patience->pauses) >= MOST_PATIENCE)
+    if (spin->round == SP__SHORT_ROUNDS && sp__load_relaxed(&operation->patience->pauses) >= MOST_PATIENCE)
         sp__give_way();
     return true;
 }

@@ -40,7 +40,7 @@ static void take_in_vain(sp_queue *queue, uint32_t items)
 {
     int item;
     await_spins();
-    sp__spins_in_vain = 0;
+    sp__spins_in_vain = SP__SPIN_PATIENCE; /* a queue's waits spin all the same */
     yields = 0;
     sp__store_relaxed(&queue->get_patience.pauses, items > 1 ? STREAM : 0);
     sp__store_relaxed(&queue->get_patience.since, 0 - items);
