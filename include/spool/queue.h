@@ -25,8 +25,8 @@ typedef struct SP_KEYWORDS_ sp_queue_options {
 
 /* Make a queue for items of item_size bytes.
 
-   Returns a handle, one reference; NULL: no memory (errno ENOMEM), or item_size is 0, the order is unknown, or
-     SP_PRIORITY has no compare (errno EINVAL).
+   Returns a handle, one reference; NULL: no memory (errno ENOMEM), or item_size is 0 or more than SIZE_MAX / 1024,
+     the order is unknown, or SP_PRIORITY has no compare (errno EINVAL).
    Memory: a FIFO with a bound of up to 64 MiB of items has its slots from the start (touched when they are used); the others
      grow and shrink with their items.
    Fork: in the child it is shut down: SP_SHUT_DOWN at once, whatever it holds. */

@@ -10,7 +10,9 @@
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "executor/pool.h"
 #include "os/fault.h"
+#include "park/park.h"
 
 /* A gate that tasks wait at, so that tests decide when they go on. */
 struct gate {
@@ -235,21 +237,35 @@ static void *submit_one(void *arg)
     return NULL;
 }
 
+/* Somebody has found no room, and sleeps for it. */
+static void await_blocked_submitter(sp_executor *pool)
+{
+    test_await(sp__park_maybe_waiters(&sp__pool_of(pool)->room));
+}
+
+/* So many are queued as it says, and not one more. */
 static void max_pending_blocks_submit_until_there_is_room(void **state)
 {
     (void)state;
-    reset_gate();
-    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 1, .max_pending = 1);
-    sp_auto(sp_future) running = sp_submit(pool, pass, 1);
-    test_await(sp__load_acquire(&gate.inside) == 1);
-    sp_auto(sp_future) queued = sp_submit(pool, pass, 2);
-    struct submitter submitter = { .pool = pool };
-    pthread_t thread = test_thread(submit_one, &submitter);
-    assert_false(sp__load_acquire(&submitter.done));
-    sp_event_set(&gate.open);
-    test_join(thread);
-    assert_int_equal(sp_result(submitter.future, NULL, SP_FOREVER), SP_OK);
-    sp_future_release(submitter.future);
+    enum { MOST = 4 };
+    for (int bound = 1; bound <= MOST; bound++) {
+        reset_gate();
+        sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 1, .max_pending = (size_t)bound);
+        sp_auto(sp_future) running = sp_submit(pool, pass, 1);
+        sp_future *queued[MOST];
+        test_await(sp__load_acquire(&gate.inside) == 1);
+        for (int i = 0; i < bound; i++)
+            queued[i] = sp_submit(pool, pass, 2);
+        struct submitter submitter = { .pool = pool };
+        pthread_t thread = test_thread(submit_one, &submitter);
+        await_blocked_submitter(pool);
+        assert_false(sp__load_acquire(&submitter.done));
+        sp_event_set(&gate.open);
+        test_join(thread);
+        assert_int_equal(sp_result(submitter.future, NULL, SP_FOREVER), SP_OK);
+        sp_future_release(submitter.future);
+        sp_release_all(queued, (size_t)bound);
+    }
 }
 
 static void shutdown_wakes_a_blocked_submitter_with_shut_down(void **state)
@@ -262,6 +278,7 @@ static void shutdown_wakes_a_blocked_submitter_with_shut_down(void **state)
     sp_auto(sp_future) queued = sp_submit(pool, pass, 2);
     struct submitter submitter = { .pool = pool };
     pthread_t thread = test_thread(submit_one, &submitter);
+    await_blocked_submitter(pool);
     assert_int_equal(sp_shutdown(pool, .no_wait = true), SP_OK);
     test_join(thread);
     assert_int_equal(sp_result(submitter.future, NULL, SP_NOWAIT), SP_SHUT_DOWN);

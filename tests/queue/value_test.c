@@ -1,0 +1,158 @@
+/* Sizes, counts and orders of queues that are easily a little wrong.
+
+   SPDX-License-Identifier: MIT */
+#include "testing.h"
+
+#include <errno.h>
+
+#include <spool.h>
+
+#include "base/atomic.h"
+
+/* ---- a queue that always holds one ---- */
+
+static uint32_t stops; /* atomic */
+
+static void *put_one_take_one(void *context)
+{
+    sp_queue *queue = context;
+    int item = 1;
+    while (!sp__load_acquire(&stops)) {
+        assert_int_equal(sp_put(queue, &item, SP_FOREVER), SP_OK);
+        assert_int_equal(sp_get(queue, &item, SP_FOREVER), SP_OK);
+    }
+    return NULL;
+}
+
+/* Between a put and a get of the others it holds one more, never less. */
+static void a_queue_that_always_holds_one_is_never_empty(void **state)
+{
+    (void)state;
+    static const size_t bounds[] = { 0, 2, 64 };
+    int item = 1;
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        for (sp_queue_order order = SP_FIFO; order <= SP_LIFO; order++) {
+            sp_queue *queue = sp_queue_of(int, .maxsize = bounds[i], .order = order);
+            assert_int_equal(sp_put(queue, &item, SP_NOWAIT), SP_OK);
+            sp__store_release(&stops, 0);
+            pthread_t thread = test_thread(put_one_take_one, queue);
+            for (long n = test_count(20000); n > 0; n--) {
+                assert_in_range(sp_queue_size(queue), 1, 2);
+                assert_false(sp_queue_empty(queue));
+            }
+            sp__store_release(&stops, 1);
+            test_join(thread);
+            assert_int_equal(sp_queue_size(queue), 1);
+            sp_queue_release(queue);
+        }
+    }
+}
+
+/* ---- what is dropped at the end ---- */
+
+enum { ITEMS = 100 };
+static int dropped[ITEMS];
+static size_t drops;
+
+static void note_drop(void *item)
+{
+    dropped[drops++] = *(int *)item;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
+}
+
+static void drops_come_in_the_order_of_the_queue(void **state)
+{
+    (void)state;
+    for (int by_shutdown = 0; by_shutdown < 2; by_shutdown++) {
+        for (sp_queue_order order = SP_FIFO; order <= SP_PRIORITY; order++) {
+            sp_queue *queue = sp_queue_of(int, .order = order, .drop = note_drop,
+                                          .compare = order == SP_PRIORITY ? compare : NULL);
+            drops = 0;
+            for (int i = 0; i < ITEMS; i++) {
+                int item = order == SP_PRIORITY ? i * 37 % ITEMS : i; /* 37 and 100 have no common divisor */
+                assert_int_equal(sp_put(queue, &item, SP_NOWAIT), SP_OK);
+            }
+            if (by_shutdown)
+                sp_queue_shutdown(queue, true);
+            sp_queue_release(queue);
+            assert_int_equal(drops, ITEMS);
+            for (int i = 0; i < ITEMS; i++)
+                assert_int_equal(dropped[i], order == SP_LIFO ? ITEMS - 1 - i : i);
+        }
+    }
+}
+
+/* ---- sizes ---- */
+
+/* The sanitizers' allocators end the program otherwise where malloc() returns NULL. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+static const size_t bounds_of_all_sizes[] = { 0, 1, 2, 1000, SIZE_MAX / 2, SIZE_MAX };
+enum { BOUNDS = sizeof bounds_of_all_sizes / sizeof *bounds_of_all_sizes };
+
+static sp_queue *queue_of_size(size_t item_size, size_t maxsize, sp_queue_order order)
+{
+    const sp_queue_options options = { .struct_size = sizeof options,
+                                       .maxsize = maxsize,
+                                       .order = order,
+                                       .compare = order == SP_PRIORITY ? compare : NULL };
+    errno = 0;
+    return sp_queue_new(item_size, &options);
+}
+
+static void items_of_more_than_any_memory_are_refused(void **state)
+{
+    (void)state;
+    for (size_t less = 0; less < 40; less++) {
+        for (size_t i = 0; i < BOUNDS; i++) {
+            for (sp_queue_order order = SP_FIFO; order <= SP_PRIORITY; order++) {
+                assert_null(queue_of_size(SIZE_MAX - less, bounds_of_all_sizes[i], order));
+                assert_int_equal(errno, EINVAL);
+            }
+        }
+    }
+}
+
+/* No sum or product of sizes may overflow: it is no memory, and not a small queue for large items. */
+static void items_of_enormous_sizes_find_no_memory(void **state)
+{
+    (void)state;
+    for (size_t less = 0; less < 40; less++) {
+        for (size_t i = 0; i < BOUNDS; i++) {
+            for (sp_queue_order order = SP_FIFO; order <= SP_PRIORITY; order++) {
+                size_t size = SIZE_MAX / 1024 - less;
+                sp_queue *queue = queue_of_size(size, bounds_of_all_sizes[i], order);
+                if (queue == NULL)
+                    assert_int_equal(errno, ENOMEM);
+                else /* it asks for memory with its first item: that is refused before the item is read */
+                    assert_int_equal(sp_queue_put(queue, &size, size, SP_NOWAIT), SP_MEMORY_ERROR);
+                sp_queue_release(queue);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_queue_that_always_holds_one_is_never_empty),
+        cmocka_unit_test(drops_come_in_the_order_of_the_queue),
+        cmocka_unit_test(items_of_more_than_any_memory_are_refused),
+        cmocka_unit_test(items_of_enormous_sizes_find_no_memory),
+    };
+    return cmocka_run_group_tests_name("value", tests, NULL, NULL);
+}
