@@ -38,6 +38,7 @@ static void end_pool(void)
     assert_int_equal(stats.submitted, stats.completed);
     assert_int_equal(sp_shutdown(pool), SP_OK);
     assert_int_equal(of_pool->lent, 0);
+    assert_int_equal(of_pool->reliefs, 0); /* the next relief comes as soon as the first */
     assert_int_equal(sp__load_relaxed(&of_pool->kept), 0);
     assert_int_equal(sp__load_relaxed(&of_pool->parked), 0);
     assert_int_equal(sp__load_relaxed(&of_pool->crew), 0);
@@ -127,6 +128,53 @@ static void those_who_keep_their_permit_wait_no_longer_than_they_want(void **sta
     sp_release_all(requests, 20);
     sp_event_set(&load_ends);
     sp_future_release(load);
+    end_pool();
+}
+
+static sp_event short_load_ends, may_go, has_come_back;
+static sp_future *short_load;
+
+static sp_status load_for_a_while(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    (void)sp_event_wait(&short_load_ends, SP_FOREVER);
+    return SP_OK;
+}
+SP_TASK(load_for_a_while, sp_none, sp_none);
+
+static sp_status come_back(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_status status = sp_result(short_load, NULL, SP_FOREVER);
+    sp_event_set(&has_come_back);
+    (void)sp_event_wait(&may_go, SP_FOREVER);
+    return status;
+}
+SP_TASK(come_back, sp_none, sp_none);
+
+/* One that comes back from its wait has the permit of one that kept its own. */
+static void who_comes_back_takes_a_permit_that_is_kept(void **state)
+{
+    (void)state;
+    sp_event_clear(&load_ends);
+    pool = sp_thread_pool(.max_workers = 3, .max_compensation = 1);
+    load = sp_submit(pool, load_slowly, SP_NONE);
+    short_load = sp_submit(pool, load_for_a_while, SP_NONE);
+    test_await(sp_future_running(load) && sp_future_running(short_load));
+    sp_future *lends = sp_submit(pool, come_back, SP_NONE);
+    test_await(seen_of_pool().lent == 1);
+    sp_future *keeps = sp_submit(pool, wait_for_load, SP_FOREVER);
+    test_await(seen_of_pool().kept == 1);
+    sp_event_set(&short_load_ends);
+    assert_true(sp_event_wait(&has_come_back, SP_FOREVER));
+    assert_int_equal(seen_of_pool().kept, 0);
+    assert_int_equal(seen_of_pool().lent, 1);
+    sp_event_set(&may_go);
+    sp_event_set(&load_ends);
+    assert_int_equal(sp_result(lends, NULL, SP_FOREVER), SP_OK);
+    assert_int_equal(sp_result(keeps, NULL, SP_FOREVER), SP_OK);
+    sp_future *futures[] = { lends, keeps, short_load, load };
+    sp_release_all(futures, 4);
     end_pool();
 }
 
@@ -339,6 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_tasks_that_wait_for_one_need_few_workers),
         cmocka_unit_test(those_who_keep_their_permit_wait_no_longer_than_they_want),
+        cmocka_unit_test(who_comes_back_takes_a_permit_that_is_kept),
         cmocka_unit_test(a_chain_of_waits_needs_few_workers),
         cmocka_unit_test(what_runs_may_need_what_is_behind_those_who_wait_for_it),
         cmocka_unit_test(one_permit_is_enough_for_one_that_is_on_its_way),

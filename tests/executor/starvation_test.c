@@ -82,21 +82,27 @@ static void assert_ends(sp_future *future)
 static void a_pool_that_waits_for_what_it_has_queued_is_reported_once(void **state)
 {
     (void)state;
-    sp_event event = { 0 }, relief = { 0 };
+    sp_event event = { 0 }, relief = { 0 }, never = { 0 };
     told.relief = &relief;
     sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 2, .thread_name_prefix = "starving");
+    double begin = sp_monotonic();
     sp_future *waits[] = { sp_submit(pool, wait_for_event, &event), sp_submit(pool, wait_for_event, &event) };
     sp_future *sets = sp_submit(pool, set_event, &event);
     assert_true(sp_event_wait(&relief, SP_FOREVER)); /* never, if nobody reports */
+    assert_true(sp_monotonic() - begin >= 1);
     assert_told("starving");
     assert_told("wait_for_event");
     assert_told("set_event");
     assert_int_equal(sp_future_wait(sets, SP_NOWAIT), false);
     assert_int_equal(reports(), 1);
+    sp_future *another = sp_submit(pool, set_event, &event); /* who submits looks as well */
+    assert_false(sp_event_wait(&never, 1.5));                /* and they look again each second */
+    assert_int_equal(reports(), 1);
     sp_event_set(&event); /* what the program should have done with one more worker */
     assert_ends(waits[0]);
     assert_ends(waits[1]);
     assert_ends(sets);
+    assert_ends(another);
     assert_int_equal(reports(), 1);
 }
 

@@ -99,6 +99,36 @@ static void fires_in_the_order_of_time(void **state)
     sp_queue_release(order);
 }
 
+/* However many are cancelled in the middle of the heap: none that is soon stays behind one that is far away. */
+static void those_that_are_soon_fire_whatever_was_cancelled(void **state)
+{
+    (void)state;
+    uint64_t random = test_seed();
+    enum { MANY = 60 };
+    for (long round = test_count(20); round > 0; round--) {
+        sp_timer *timers[MANY];
+        bool is_soon[MANY], is_cancelled[MANY] = { false };
+        starts_from_nothing();
+        for (int i = 0; i < MANY; i++) {
+            is_soon[i] = test_random(&random) % 4 == 0;
+            double jitter = (double)(test_random(&random) % 1000);
+            timers[i] = sp_timer_start(is_soon[i] ? 0.01 + jitter * 1e-6 : 1e6 + jitter, count_run, i);
+        }
+        for (int n = 0; n < MANY / 2; n++) {
+            size_t i = (size_t)(test_random(&random) % MANY);
+            is_cancelled[i] = sp_timer_cancel(timers[i]);
+        }
+        for (int i = 0; i < MANY; i++)
+            if (is_soon[i] && !is_cancelled[i])
+                assert_int_equal(sp_timer_join(timers[i], 50), SP_OK);
+        for (int i = 0; i < MANY; i++) {
+            (void)sp_timer_cancel(timers[i]);
+            sp_timer_release(timers[i]);
+        }
+        test_await(sp__load_seq_cst(&drops) == MANY);
+    }
+}
+
 static void many_pending_are_cancelled_in_any_order(void **state)
 {
     (void)state;
@@ -336,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cancel_and_firing_decide_for_one),
         cmocka_unit_test(fires_in_the_order_of_time),
+        cmocka_unit_test(those_that_are_soon_fire_whatever_was_cancelled),
         cmocka_unit_test(many_pending_are_cancelled_in_any_order),
         cmocka_unit_test(failures_come_back),
         cmocka_unit_test(statuses_of_join),
