@@ -12,8 +12,8 @@ int64_t sp__spin_limit;
 
 /* No yield in the spin: beside other processes it costs the time slices of all of them. */
 enum {
-    PROBE = 64,   /* a thread whose spins were in vain spins every so often */
-    BRIEF = 2000, /* nanoseconds */
+    PROBE = 64,   /* of so many waits of a thread whose spins were in vain one spins */
+    BRIEF = 2000, /* nanoseconds; of a spin that insists, after some in vain */
     PAUSES = 32,  /* between two looks at the clock, about a microsecond */
     /* Nanoseconds between two looks that say "this thread lost its CPU to another process".  Interrupts and the host of a
        virtual machine take less; a time slice is longer. */
@@ -83,7 +83,9 @@ static int64_t allowed(const struct sp__spin *spin, int64_t now)
     bool has_asked = spin->round > 0 && !spin->insists; /* in sp__spin */
     if (has_asked || sp__spin_is_worth_it())
         return configured;
-    return !spin->insists ? 0 : configured < BRIEF ? configured : BRIEF;
+    if (!spin->insists)
+        return 0;
+    return configured < BRIEF ? configured : BRIEF;
 }
 
 static bool goes_on(struct sp__spin *spin, int64_t now)

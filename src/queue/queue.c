@@ -109,9 +109,8 @@ static bool be_patient(struct operation *operation)
     return true;
 }
 
-/* Spin, briefly even when spins were in vain: a side that sleeps at once is woken for each item.  In a stream nobody takes as
-   long as the short rounds unless it has lost its CPU: to us, then it gets it by a yield; or to another process, then the yield
-   may take long, and all know of it. */
+/* Spin, briefly even when spins were in vain: a side that sleeps at once is woken for each item.  In a stream the other side
+   takes longer than the short rounds only when it has lost its CPU: README.md says why we yield then. */
 static bool spin_on(struct operation *operation)
 {
     struct sp__spin *spin = &operation->spin;
@@ -237,11 +236,10 @@ __attribute__((noinline)) static sp_status get_slowly(sp_queue *queue, void *ret
     return end(&operation, get(&operation, ret_item));
 }
 
-/* ---- the first try: short, for it is most of what queues do ----
-   As sp__store_put and sp__store_get, but what has to do with sleepers is out of line, and set up only when there are some. */
+/* ---- the first try: most operations need no other ---- */
 
+/* As sp__store_put and sp__store_get, but what has to do with sleepers is set up only when there are some. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-
 /* The last look, by one who has claimed something and has not slept.  Returns last->wakes, which is all that is set if false. */
 static ALWAYS_INLINE bool look_for(struct sp__sleepers *others, struct sp__last_look *last)
 {
