@@ -9,6 +9,20 @@
 #include "conformance/bunch.h"
 #include "park/park.h"
 
+/* They come, and all sleep. */
+static void start_asleep(struct bunch *bunch, int n, void (*body)(void *context), void *context)
+{
+    bunch_start(bunch, n, body, context);
+    bunch_await_sleep(bunch);
+    assert_int_equal(bunch_finished(bunch), 0);
+}
+
+static void await_all(struct bunch *bunch)
+{
+    test_await(bunch_finished(bunch) == (uint32_t)bunch->n);
+    bunch_join(bunch);
+}
+
 /* ---- two conditions of one lock ---- */
 
 struct two {
@@ -41,8 +55,7 @@ static void two_conditions_of_one_lock_are_notified_under_it(void **state)
             sp_condition_notify(&two.conditions[round], 1);
             sp_condition_notify(&two.conditions[!round], 1);
         }
-        test_await(bunch_finished(&bunch) == 2);
-        bunch_join(&bunch);
+        await_all(&bunch);
     }
 }
 
@@ -149,8 +162,7 @@ static void all_callers_of_a_slow_once_go_on(void **state)
     (void)state;
     enum { CALLERS = 4 };
     struct bunch bunch;
-    bunch_start(&bunch, CALLERS, call_once, NULL);
-    bunch_await_sleep(&bunch);
+    start_asleep(&bunch, CALLERS, call_once, NULL);
     assert_int_equal(sp__load_acquire(&once_returns), 0);
     sp_event_set(&once_goes_on);
     test_await(sp__load_acquire(&once_returns) == CALLERS);
@@ -177,12 +189,10 @@ static void a_batch_that_is_taken_lets_all_blocked_putters_go_on(void **state)
     int items[BLOCKED] = { 0 };
     size_t done;
     assert_int_equal(sp_queue_put_many(queue, items, BLOCKED, &done, SP_NOWAIT), SP_OK);
-    bunch_start(&bunch, BLOCKED, put_one, queue);
-    bunch_await_sleep(&bunch);
+    start_asleep(&bunch, BLOCKED, put_one, queue);
     assert_int_equal(sp_queue_get_many(queue, items, BLOCKED, &done, SP_NOWAIT), SP_OK);
     assert_int_equal(done, BLOCKED);
-    test_await(bunch_finished(&bunch) == BLOCKED);
-    bunch_join(&bunch);
+    await_all(&bunch);
     assert_int_equal(sp_queue_size(queue), BLOCKED);
     sp_queue_release(queue);
 }
@@ -200,13 +210,11 @@ static void all_who_join_a_queue_go_on(void **state)
     struct bunch bunch;
     int item = 1;
     assert_int_equal(sp_put(queue, &item, SP_NOWAIT), SP_OK);
-    bunch_start(&bunch, JOINERS, join_queue, queue);
-    bunch_await_sleep(&bunch);
+    start_asleep(&bunch, JOINERS, join_queue, queue);
     assert_int_equal(sp_get(queue, &item, SP_NOWAIT), SP_OK);
     assert_int_equal(bunch_finished(&bunch), 0);
     assert_int_equal(sp_queue_task_done(queue), SP_OK);
-    test_await(bunch_finished(&bunch) == JOINERS);
-    bunch_join(&bunch);
+    await_all(&bunch);
     sp_queue_release(queue);
 }
 
@@ -230,11 +238,9 @@ static void a_cancelled_timer_wakes_who_joins_it(void **state)
     enum { JOINERS = 3 };
     sp_timer *timer = sp_timer_start(1e6, do_nothing, SP_NONE);
     struct bunch bunch;
-    bunch_start(&bunch, JOINERS, join_cancelled, timer);
-    bunch_await_sleep(&bunch);
+    start_asleep(&bunch, JOINERS, join_cancelled, timer);
     assert_true(sp_timer_cancel(timer));
-    test_await(bunch_finished(&bunch) == JOINERS);
-    bunch_join(&bunch);
+    await_all(&bunch);
     sp_timer_release(timer);
 }
 
@@ -261,12 +267,9 @@ static void the_end_of_a_foreign_thread_wakes_who_joins_it(void **state)
     struct bunch bunch;
     pthread_t thread = test_thread(be_foreign, NULL);
     assert_true(sp_event_wait(&here, SP_FOREVER));
-    bunch_start(&bunch, JOINERS, join_foreign, foreign);
-    bunch_await_sleep(&bunch);
-    assert_int_equal(bunch_finished(&bunch), 0);
+    start_asleep(&bunch, JOINERS, join_foreign, foreign);
     sp_event_set(&may_end);
-    test_await(bunch_finished(&bunch) == JOINERS);
-    bunch_join(&bunch);
+    await_all(&bunch);
     test_join(thread);
     sp_thread_release(foreign);
 }
