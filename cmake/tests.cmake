@@ -3,7 +3,19 @@
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
-spool_library(spool_for_tests STATIC)
+# SHARED is for tools/mutate: after a change nothing is linked anew but the library.
+set(SPOOL_TEST_LIBRARY STATIC CACHE STRING "How the tests are linked with the library: STATIC or SHARED")
+spool_library(spool_for_tests ${SPOOL_TEST_LIBRARY})
+if(SPOOL_TEST_LIBRARY STREQUAL "SHARED")
+    set_target_properties(spool_for_tests PROPERTIES C_VISIBILITY_PRESET default)
+    target_link_options(spool_for_tests PUBLIC LINKER:-z,now PRIVATE LINKER:-Bsymbolic)
+    set(CMAKE_LINK_DEPENDS_NO_SHARED ON)
+    # Jumped to from inline functions, and hidden.
+    add_library(spool_tell OBJECT src/os/tell.c)
+    target_include_directories(spool_tell PRIVATE src include)
+    target_compile_definitions(spool_tell PRIVATE SPOOL_TEST_BUILD=1)
+    target_link_libraries(spool_for_tests INTERFACE $<TARGET_OBJECTS:spool_tell>)
+endif()
 target_compile_definitions(spool_for_tests PUBLIC SPOOL_TEST_BUILD=1)
 
 set(SPOOL_TEST_LIMIT 100 CACHE STRING "Seconds a unit test or an example may take")
