@@ -52,7 +52,8 @@ typedef struct sp_error {
    it becomes the task's error if the task returns this very status.  Outside of a task nothing is kept.
 
    Returns `status`.
-   Ownership: the message is copied.  Without memory the status arrives and the message is replaced by a fixed one.
+   Ownership: the message is copied.  Without memory the status arrives and the message is replaced by a fixed one; a message
+     that cannot be formatted is replaced by its format.
    Source: Python's raise. */
 SP_API sp_status sp_raise_at(const char *file, int line, sp_status status, const char *format, ...) SP_PRINTF_(4, 5);
 

@@ -98,7 +98,8 @@ static void explain(int os_errno, char *text, size_t size)
     snprintf(text, size, ": %s", reason);
 }
 
-/* "MESSAGE" or, with a system error, "MESSAGE: REASON". */
+/* "MESSAGE" or, with a system error, "MESSAGE: REASON".  A message that cannot be formatted, because of a wide character that
+   the locale does not have, say, is its format. */
 static void raise_text(const char *file, int line, sp_status status, int os_errno, const char *format,
                        va_list arguments)
 {
@@ -109,10 +110,13 @@ static void raise_text(const char *file, int line, sp_status status, int os_errn
     va_copy(again, arguments);
     int length = vsnprintf(NULL, 0, format, again);
     va_end(again);
-    size_t size = (length > 0 ? (size_t)length : 0) + strlen(reason) + 1;
+    size_t size = (length >= 0 ? (size_t)length : strlen(format)) + strlen(reason) + 1;
     struct sp__error_box *box = new_box(status, size);
     if (box != NULL) {
-        vsnprintf(box->text, size, format, arguments);
+        if (length >= 0)
+            vsnprintf(box->text, size, format, arguments);
+        else
+            memcpy(box->text, format, strlen(format));
         strcat(box->text, reason);
         box->error.file = file;
         box->error.line = line;
