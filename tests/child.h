@@ -74,6 +74,22 @@ static inline void child_aborted(const struct child_end *end, const char *words)
                  end->said);
 }
 
+/* Run a case: it must end with 0. */
+static inline struct child_end child_run_well(const char *program, const char *name)
+{
+    struct child_end end = child_run(program, name, NULL);
+    if (end.hung || !WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
+        fail_msg("%s: hung %d, status %x, said '%s'", name, end.hung, (unsigned)end.status, end.said);
+    return end;
+}
+
+/* The same, and it must say these words and nothing else. */
+static inline void child_says(const char *program, const char *name, const char *words)
+{
+    struct child_end end = child_run_well(program, name);
+    assert_string_equal(end.said, words);
+}
+
 /* One of the bodies that a program runs as its own child. */
 struct child_case {
     const char *name;
