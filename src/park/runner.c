@@ -219,6 +219,11 @@ static void init_foreign(void)
     begin_unlisted();
 }
 
+bool sp__runner_lacks_notice(void)
+{
+    return sp__self()->thread_runner == &unlisted && notices < sp__os_end_rounds();
+}
+
 struct sp__runner *sp__self_first(void)
 {
     (void)sp__os_watch_forks(); /* refused for want of memory: the next thread asks again */

@@ -89,7 +89,13 @@ sp_thread *sp_thread_current(void)
     struct sp__runner *runner = bottom();
     if (runner->thread != NULL)
         return runner->thread;
-    return is_main_to_be() ? adopt_main(runner) : new_record(runner);
+    if (is_main_to_be())
+        return adopt_main(runner);
+    if (sp__runner_lacks_notice()) { /* its record would stay for ever, and name a runner that is gone */
+        errno = ENOMEM;
+        return NULL;
+    }
+    return new_record(runner);
 }
 
 sp_thread *sp_thread_main(void)
