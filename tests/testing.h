@@ -75,7 +75,7 @@ __attribute__((constructor)) static inline void test_skip_what_cannot_be_tested(
 static inline void test_execute(char *const arguments[])
 {
     char *with_launcher[8] = { getenv("SPOOL_TEST_LAUNCHER") };
-    if (!test_is_emulated()) {
+    if (with_launcher[0] == NULL || !test_is_emulated()) {
         execv(arguments[0], arguments);
         return;
     }

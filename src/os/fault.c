@@ -11,6 +11,7 @@ static uint64_t calls;      /* atomic, relaxed: a count */
 static uint64_t failed;     /* atomic, relaxed: a count */
 static uint64_t fail_from;  /* atomic; 0: nothing is armed */
 static uint64_t fail_until; /* atomic; last call that fails */
+static uint64_t blocks;     /* atomic, relaxed: a count */
 static uint64_t random_state;
 static unsigned spurious_per_mille;
 static bool futex_refused; /* atomic */
@@ -47,6 +48,23 @@ bool sp__fault_now(void)
     /* relaxed: a count */
     sp__add_relaxed(&failed, 1);
     return true;
+}
+
+uint64_t sp__fault_blocks(void)
+{
+    return sp__load_relaxed(&blocks); /* relaxed: a count */
+}
+
+void sp__fault_made(const void *memory)
+{
+    if (memory != NULL)
+        sp__add_relaxed(&blocks, 1); /* relaxed: a count */
+}
+
+void sp__fault_freed(const void *memory)
+{
+    if (memory != NULL)
+        sp__sub_relaxed(&blocks, 1); /* relaxed: a count */
 }
 
 void sp__fault_spurious(uint64_t seed, unsigned per_mille)

@@ -21,6 +21,12 @@ void sp__fault_spurious(uint64_t seed, unsigned per_mille);
 /* Refuse all futex waits from now on, as a sandbox does, or no more. */
 void sp__fault_futex(bool refused);
 
+/* How many blocks of memory the library has. */
+uint64_t sp__fault_blocks(void);
+/* Told of every block of memory; NULL is none. */
+void sp__fault_made(const void *memory);
+void sp__fault_freed(const void *memory);
+
 /* Asked by every fallible call of the room. */
 bool sp__fault_now(void);
 /* Asked by every futex wait. */
@@ -28,6 +34,16 @@ bool sp__fault_spurious_now(void);
 bool sp__fault_futex_now(void);
 
 #else
+
+static inline void sp__fault_made(const void *memory)
+{
+    (void)memory;
+}
+
+static inline void sp__fault_freed(const void *memory)
+{
+    (void)memory;
+}
 
 static inline bool sp__fault_now(void)
 {

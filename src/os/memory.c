@@ -16,6 +16,7 @@
 static void *made(void *memory)
 {
     SP__TELL_RELEASE(memory);
+    sp__fault_made(memory);
     return memory;
 }
 
@@ -89,5 +90,6 @@ bool sp__os_recycles(void)
 void sp__os_free(void *memory)
 {
     SP__TELL_ACQUIRE(memory);
+    sp__fault_freed(memory);
     free(memory);
 }

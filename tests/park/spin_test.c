@@ -358,7 +358,7 @@ int main(int argc, char **argv)
     program = argv[0];
     if (argc > 1)
         return child_main(cases, sizeof cases / sizeof cases[0], argv[1]);
-    if (getenv("SPOOL_SPIN") != NULL && program != NULL) { /* it was read before main */
+    if (getenv("SPOOL_SPIN") != NULL) { /* it was read before main */
         unsetenv("SPOOL_SPIN");
         test_execute((char *[]){ (char *)program, NULL });
         return 99;
