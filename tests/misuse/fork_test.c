@@ -1,11 +1,10 @@
 /* What a fork leaves in the child: each kind of object, made before by threads that do not exist there.
 
    SPDX-License-Identifier: MIT */
-#include "child.h"
+#include "fork.h"
 
 #include <spool.h>
 
-#include "base/atomic.h"
 #include "thread/thread.h"
 
 static const char *program;
@@ -21,15 +20,6 @@ static sp_future *done, *open_future;
 static sp_executor *pool;
 static sp_thread *thread;
 
-/* Say where it went wrong, and be a failure. */
-#define must(condition_)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition_)) {                                                                                           \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition_);                                                   \
-            _exit(1);                                                                                                  \
-        }                                                                                                              \
-    } while (0)
-
 static void nothing(void *context)
 {
     (void)context;
@@ -40,19 +30,6 @@ static int triple(int x)
     return 3 * x;
 }
 SP_FUNCTION(triple, int, int);
-
-/* In the child of `in_child`; what it says decides. */
-static void forked(void (*in_child)(void))
-{
-    int status = -1;
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        in_child();
-        _exit(0);
-    }
-    must(waitpid(child, &status, 0) == child && status == 0);
-}
 
 /* ---- locks of the forking thread ---- */
 
@@ -418,13 +395,7 @@ static const struct child_case cases[] = {
 
 static void passes(const char *name)
 {
-#ifdef __SANITIZE_THREAD__
-    printf("not under the thread sanitizer: fork, %s\n", name);
-    return;
-#endif
-    struct child_end end = child_run(program, name, NULL);
-    if (end.hung || !WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
-        fail_msg("%s: hung %d, status %x, said '%s'", name, end.hung, (unsigned)end.status, end.said);
+    fork_case_passes(program, name);
 }
 
 static void locks_of_the_forking_thread_are_its_own(void **state)
