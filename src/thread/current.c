@@ -148,6 +148,8 @@ static void take_along(sp_thread *thread)
     thread->foreign = true;
     thread->daemon = thread->worker = thread->internal = thread->listed = thread->exits = false;
     thread->owner = NULL; /* it is the parent's */
+    thread->status = SP_OK;
+    thread->error = NULL; /* of a task that had failed before: the parent's to tell, and somebody may be reading it */
     thread->link = thread->orphan = thread->failed = (struct sp__list){ NULL, NULL };
     sp__store_relaxed(&thread->native_id, sp__os_thread_id()); /* relaxed: alone in the child */
     sp__store_relaxed(&thread->state, SP__THREAD_RUNNING);     /* relaxed: as above; the excepthook may have forked */
