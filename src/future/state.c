@@ -309,13 +309,15 @@ sp_status sp_future_set_error(sp_future *future, const sp_error *error)
     return SP_OK;
 }
 
-/* Whoever cancels it may just be taking it out of a queue: until then what lies in `error` is none, see `before`. */
+/* Whoever cancels it may just be taking it out of a queue: until then what lies in `error` is none, see `before`.  In a child,
+   who cancelled it is not here: once, for from then on what lies there is a record. */
 static void await_canceller(sp_future *future)
 {
     sp__place_lock(future);
-    if (sp__future_is_lost(future) && (torn & place_bit(future)))
-        /* relaxed: the lock orders it; in a child, who cancelled it is not here */
-        sp__store_relaxed(&future->error, NULL);
+    if (sp__future_is_lost(future) && (torn & place_bit(future))) {
+        sp__store_relaxed(&future->error, NULL);                 /* relaxed: the lock orders it */
+        sp__store_relaxed(&future->process, sp__process_number); /* relaxed: as above */
+    }
     sp__place_unlock(future);
 }
 
@@ -376,8 +378,10 @@ sp_future *sp_future_retain(sp_future *future)
 static void report_unseen(sp_future *future, uint64_t seen)
 {
     sp_error *error = sp__load_relaxed(&future->error); /* relaxed: nobody else is left */
+    /* relaxed: as above.  What had failed before a fork is the parent's to tell. */
+    bool is_ours = sp__load_relaxed(&future->process) == sp__process_number;
     /* Taken in any case: it may have been marked while it was being filed. */
-    if (sp__phase_of(seen) == SP__FAILED && sp__unseen_take(error) && !(seen & SP__FUTURE_SEEN))
+    if (sp__phase_of(seen) == SP__FAILED && sp__unseen_take(error) && is_ours && !(seen & SP__FUTURE_SEEN))
         sp__unseen_error(error);
     sp__error_free(error);
 }
