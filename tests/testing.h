@@ -113,19 +113,57 @@ static inline void test_run_on_stack(size_t size, void *(*body)(void *), void *a
     test_join(thread);
 }
 
+#include <sched.h>
+
+static inline double test_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* In a loop that looks for what another thread does, for the first time or again: give the CPU away.  At first by a yield;
+   but beside busy processes each yield lasts as long as their turns, and who sleeps for a moment comes sooner. */
+static inline void test_pause(unsigned look)
+{
+    enum { YIELDS = 50 };
+    if (look < YIELDS)
+        sched_yield();
+    else
+        nanosleep(&(struct timespec){ 0, 50000 }, NULL);
+}
+
 /* Wait until a condition of another thread's making is true; it must become so. */
 #define test_await(condition)                                                                                          \
     do {                                                                                                               \
-        struct timespec begin_, now_;                                                                                  \
-        clock_gettime(CLOCK_MONOTONIC, &begin_);                                                                       \
-        while (!(condition)) {                                                                                         \
-            sched_yield();                                                                                             \
-            clock_gettime(CLOCK_MONOTONIC, &now_);                                                                     \
-            if (now_.tv_sec - begin_.tv_sec > 50)                                                                      \
+        double begin_ = test_now();                                                                                    \
+        for (unsigned look_ = 0; !(condition); look_++) {                                                              \
+            test_pause(look_);                                                                                         \
+            if (test_now() - begin_ > 50)                                                                              \
                 fail_msg("%s:%d: never became true: %s", __FILE__, __LINE__, #condition);                              \
         }                                                                                                              \
     } while (0)
 
-#include <sched.h>
+/* Rounds of a race, each of which hands over from thread to thread.  Beside busy processes that takes milliseconds, not less
+   than a microsecond: then fewer are enough, a hundredth at least. */
+struct test_rounds {
+    long most, least, begun;
+    double end;
+};
+
+static inline struct test_rounds test_rounds(long usual)
+{
+    enum { SECONDS = 2 };
+    long most = test_count(usual), scale = most / usual;
+    return (struct test_rounds){ most, 1 + most / 100, 0, test_now() + SECONDS * (double)(scale > 1 ? scale : 1) };
+}
+
+/* Is there another round?  `seen`: what the race is for has happened; until then there is. */
+static inline bool test_next_round(struct test_rounds *rounds, bool seen)
+{
+    if (rounds->begun >= rounds->most && seen)
+        return false;
+    return ++rounds->begun <= rounds->least || !seen || test_now() < rounds->end;
+}
 
 #endif
