@@ -8,6 +8,7 @@
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "base/nested.h"
 #include "os/fault.h"
 #include "os/os.h"
 #include "park/deadline.h"
@@ -267,17 +268,142 @@ static void unpark_wakes_the_longest_sleepers_and_tells_of_more(void **state)
     test_join(threads[2]);
 }
 
+static bool never(void *context)
+{
+    (void)context;
+    return false;
+}
+
+static bool always(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static enum sp__parked sleep_on(const void *address, bool (*must_wait)(void *context), int64_t deadline)
+{
+    return sp__park(
+        &(struct sp__wait){ .address = address, .kind = SP__LOCK, .must_wait = must_wait, .deadline = deadline });
+}
+
+/* A count that stays too high costs each waker a look. */
+static void nobody_is_counted_who_does_not_sleep(void **state)
+{
+    (void)state;
+    uint64_t word = 0;
+    struct sleeper sleeper = { .address = &word, .kind = SP__LOCK };
+    assert_false(sp__park_maybe_waiters(&word));
+    assert_int_equal(sleep_on(&word, never, SP__NEVER), SP__PARK_CHANGED);
+    assert_false(sp__park_maybe_waiters(&word));
+    assert_int_equal(sleep_on(&word, always, sp__os_now() + 1), SP__PARK_TIMEOUT);
+    assert_false(sp__park_maybe_waiters(&word));
+    pthread_t thread = test_thread(sleep_untimed, &sleeper);
+    test_await(sp__load_acquire(&sleeper.asleep));
+    assert_true(sp__park_maybe_waiters(&word));
+    assert_int_equal(wake(&word, SP__LOCK, 1), 1);
+    assert_false(sp__park_maybe_waiters(&word));
+    test_join(thread);
+}
+
+static bool count_asked(void *context)
+{
+    ++*(int *)context;
+    return true;
+}
+
+/* What the waker would ask may be gone where nobody sleeps. */
+static void nobody_is_asked_to_put_off_a_wake_up_that_there_is_not(void **state)
+{
+    (void)state;
+    uint64_t word = 0;
+    int asked = 0;
+    struct sp__wake all = { .address = &word, .kind = SP__LOCK, .most = 1, .defer = count_asked, .context = &asked };
+    assert_int_equal(sp__unpark(&all), 0);
+    assert_int_equal(asked, 0);
+}
+
+/* ---- what is done before a call of the system that may take long ---- */
+
+static struct sp__nested_call nested[SP__MOST_NESTED + 1];
+static int made;                /* of the calls */
+static int made_before_waiting; /* as the wait saw it */
+
+static void look_at_calls(void *context)
+{
+    (void)context;
+    made_before_waiting = made;
+}
+
+/* Each makes the next; the last is too deep, and put off.  It comes before the wait, which may be for what it does. */
+static void nest(struct sp__nested_call *call)
+{
+    made++;
+    if (call == &nested[SP__MOST_NESTED])
+        return;
+    (call + 1)->run = nest;
+    sp__call_nested(call + 1);
+    if (call == &nested[SP__MOST_NESTED - 1])
+        sp__park_block(look_at_calls, NULL, NULL);
+}
+
+static void a_call_of_the_system_comes_after_what_was_put_off(void **state)
+{
+    (void)state;
+    nested[0].run = nest;
+    sp__call_nested(&nested[0]);
+    assert_int_equal(made, SP__MOST_NESTED + 1);
+    assert_int_equal(made_before_waiting, SP__MOST_NESTED + 1);
+}
+
+static sp_lock lock;
+static sp_condition condition;
+static uint32_t is_awake; /* atomic */
+
+static void note_awake(void *context)
+{
+    (void)context;
+    sp__store_release(&is_awake, 1);
+}
+
+static void ignore(void *context)
+{
+    (void)context;
+}
+
+static void *wait_to_be_notified(void *arg)
+{
+    struct sp__block_hooks hooks = { .before = ignore, .after = note_awake };
+    sp_lock_acquire(&lock);
+    sp__self()->hooks = &hooks;
+    assert_true(sp_condition_wait(&condition, &lock, SP_FOREVER));
+    sp__self()->hooks = NULL;
+    sp_lock_release(&lock);
+    return arg;
+}
+
+static void await_awake(void *context)
+{
+    (void)context;
+    test_await(sp__load_acquire(&is_awake));
+}
+
+static void whoever_was_notified_is_awake_in_a_call_of_the_system(void **state)
+{
+    (void)state;
+    pthread_t thread = test_thread(wait_to_be_notified, NULL);
+    test_await(sp__park_maybe_waiters(&condition));
+    sp_lock_acquire(&lock);
+    sp_condition_notify(&condition, 1);
+    sp__park_block(await_awake, NULL, NULL);
+    sp_lock_release(&lock);
+    test_join(thread);
+}
+
 /* ---- hooks ---- */
 
 static void count_up(void *context)
 {
     ++*(int *)context;
-}
-
-static bool never(void *context)
-{
-    (void)context;
-    return false;
 }
 
 static void block_hooks_run_around_a_sleep_and_not_without_one(void **state)
@@ -335,6 +461,10 @@ int main(void)
         cmocka_unit_test(event_freed_by_its_waiter_while_set_is_inside),
         cmocka_unit_test(unpark_matches_address_and_kind),
         cmocka_unit_test(unpark_wakes_the_longest_sleepers_and_tells_of_more),
+        cmocka_unit_test(nobody_is_counted_who_does_not_sleep),
+        cmocka_unit_test(nobody_is_asked_to_put_off_a_wake_up_that_there_is_not),
+        cmocka_unit_test(a_call_of_the_system_comes_after_what_was_put_off),
+        cmocka_unit_test(whoever_was_notified_is_awake_in_a_call_of_the_system),
         cmocka_unit_test(block_hooks_run_around_a_sleep_and_not_without_one),
         cmocka_unit_test(deadlines_round_up_and_saturate),
         cmocka_unit_test(sleep_never_ends_early),

@@ -8,6 +8,7 @@
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "queue/queue.h"
 
 /* ---- a queue that always holds one ---- */
 
@@ -46,6 +47,36 @@ static void a_queue_that_always_holds_one_is_never_empty(void **state)
             sp_queue_release(queue);
         }
     }
+}
+
+/* ---- limits that wake-ups do not put off ---- */
+
+static uint32_t is_over; /* atomic */
+
+static void *wait_for_what_never_comes(void *queue)
+{
+    int item;
+    assert_int_equal(sp_get(queue, &item, 0.05), SP_EMPTY);
+    sp__store_release(&is_over, 1);
+    return NULL;
+}
+
+/* As a put whose item another gets. */
+static void wake_a_getter_for_nothing(sp_queue *queue)
+{
+    struct sp__last_look last = { .wakes = false };
+    sp__sleepers_unlink(&queue->getters, &last);
+    sp__wake_looked_at(&last);
+}
+
+static void wake_ups_for_nothing_do_not_make_a_limit_longer(void **state)
+{
+    (void)state;
+    sp_auto(sp_queue) queue = sp_queue_of(int);
+    pthread_t thread = test_thread(wait_for_what_never_comes, queue);
+    test_await((wake_a_getter_for_nothing(queue), sp__load_acquire(&is_over)));
+    test_join(thread);
+    assert_int_equal(queue->getters.word, 0);
 }
 
 /* ---- what is dropped at the end ---- */
@@ -150,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_queue_that_always_holds_one_is_never_empty),
+        cmocka_unit_test(wake_ups_for_nothing_do_not_make_a_limit_longer),
         cmocka_unit_test(drops_come_in_the_order_of_the_queue),
         cmocka_unit_test(items_of_more_than_any_memory_are_refused),
         cmocka_unit_test(items_of_enormous_sizes_find_no_memory),

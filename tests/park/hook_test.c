@@ -1,0 +1,117 @@
+/* A block hook that forks in the middle of a wait.
+
+   SPDX-License-Identifier: MIT */
+#include "child.h"
+
+#include <spool.h>
+
+#include "base/atomic.h"
+#include "park/deadline.h"
+#include "park/park.h"
+
+static const char *program;
+
+/* Say where it went wrong, and be a failure. */
+#define must(condition_)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition_)) {                                                                                           \
+            fprintf(stderr, "line %d: %s\n", __LINE__, #condition_);                                                   \
+            _exit(1);                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+/* True in the child.  The parent waits for its end, which must be a good one. */
+static bool is_forked_child(void)
+{
+    int status = -1;
+    fflush(NULL);
+    pid_t child = fork();
+    must(child == 0 || (waitpid(child, &status, 0) == child && status == 0));
+    return child == 0;
+}
+
+/* ---- a waiter that keeps its place, whose hook forks ---- */
+
+static uint64_t word;
+static int late_calls;
+static size_t woken_in_child;
+
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+static int64_t at_once(void *context, bool for_time_only)
+{
+    (void)context, (void)for_time_only;
+    return sp__os_now();
+}
+
+static size_t wake(void)
+{
+    return sp__unpark(
+        &(struct sp__wake){ .address = &word, .kind = SP__CONDITION, .most = 1, .token = SP__PARK_GRANTED });
+}
+
+/* Called twice: forks, and then, in both processes, finds the waiter in its queue. */
+static int64_t fork_and_look(void *context)
+{
+    (void)context;
+    if (++late_calls == 1)
+        (void)is_forked_child();
+    else
+        woken_in_child = wake();
+    return late_calls == 1 ? sp__os_now() : SP__NEVER;
+}
+
+static bool always(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static void hook(void)
+{
+    struct sp__block_hooks hooks = { .before = nothing, .after = nothing, .alarm = at_once, .late = fork_and_look };
+    sp__self()->hooks = &hooks;
+    must(sp__park(&(struct sp__wait){ .address = &word,
+                                      .kind = SP__CONDITION,
+                                      .must_wait = always,
+                                      .deadline = SP__NEVER,
+                                      .keeps_place = true }) == SP__PARK_GRANTED);
+    must(late_calls == 2 && woken_in_child == 1);
+    must(!sp__park_maybe_waiters(&word)); /* it was counted once */
+    _exit(0);
+}
+
+/* ---- the tests ---- */
+
+static const struct child_case cases[] = { { "hook", hook } };
+
+static void passes(const char *name)
+{
+#ifdef __SANITIZE_THREAD__
+    printf("not under the thread sanitizer: fork, %s\n", name);
+    return;
+#endif
+    struct child_end end = child_run(program, name, NULL);
+    if (end.hung || !WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
+        fail_msg("%s: hung %d, status %x, said '%s'", name, end.hung, (unsigned)end.status, end.said);
+}
+
+static void a_waiter_whose_hook_forks_is_in_its_queue_in_the_child(void **state)
+{
+    (void)state;
+    passes("hook");
+}
+
+int main(int argc, char **argv)
+{
+    program = argv[0];
+    if (argc > 1)
+        return child_main(cases, sizeof cases / sizeof cases[0], argv[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_waiter_whose_hook_forks_is_in_its_queue_in_the_child),
+    };
+    return cmocka_run_group_tests_name("hook", tests, NULL, NULL);
+}

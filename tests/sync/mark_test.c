@@ -1,0 +1,105 @@
+/* Marks and counts in the words of objects: what they say of those who sleep is right when somebody gives up.
+
+   SPDX-License-Identifier: MIT */
+#include "testing.h"
+
+#include <spool.h>
+
+#include "base/atomic.h"
+#include "park/park.h"
+#include "sync/lock_word.h"
+
+#define OWES (UINT64_C(1) << 61)
+
+/* ---- a lock whose owner has notified ---- */
+
+static sp_lock lock;
+static sp_condition condition;
+
+static void *wait_to_be_notified(void *arg)
+{
+    sp_lock_acquire(&lock);
+    assert_true(sp_condition_wait(&condition, &lock, SP_FOREVER));
+    sp_lock_release(&lock);
+    return arg;
+}
+
+/* Woken before, they would run into the lock and sleep again. */
+static void whoever_is_notified_under_the_lock_is_woken_by_its_release(void **state)
+{
+    (void)state;
+    pthread_t thread = test_thread(wait_to_be_notified, NULL);
+    test_await(sp__park_maybe_waiters(&condition));
+    sp_lock_acquire(&lock);
+    sp_condition_notify(&condition, 1);
+    assert_true(sp__load_acquire(&lock.sp_word_) & OWES);
+    assert_false(sp__list_empty(&sp__self()->deferred));
+    sp_lock_release(&lock);
+    assert_true(sp__list_empty(&sp__self()->deferred));
+    test_join(thread);
+}
+
+/* ---- semaphores ---- */
+
+static uint32_t sleepers_of(const sp_semaphore *semaphore)
+{
+    return (uint32_t)(sp__load_acquire(&semaphore->sp_word_) >> 32);
+}
+
+static void *take_permit(void *semaphore)
+{
+    sp_semaphore_acquire(semaphore);
+    return NULL;
+}
+
+static void whose_time_is_up_at_a_semaphore_is_not_counted_and_others_are(void **state)
+{
+    (void)state;
+    sp_semaphore semaphore = SP_SEMAPHORE(0);
+    assert_false(sp_semaphore_acquire_timeout(&semaphore, 0.0001));
+    assert_int_equal(sleepers_of(&semaphore), 0);
+    pthread_t other = test_thread(take_permit, &semaphore);
+    test_await(sleepers_of(&semaphore) == 1);
+    assert_false(sp_semaphore_acquire_timeout(&semaphore, 0.0001));
+    assert_int_equal(sleepers_of(&semaphore), 1);
+    assert_int_equal(sp_semaphore_release(&semaphore, 2), SP_OK);
+    test_join(other);
+    assert_int_equal(sp__load_acquire(&semaphore.sp_word_), 1); /* one for the sleeper, one is left */
+}
+
+/* ---- limits that wake-ups do not put off ---- */
+
+static uint32_t is_over; /* atomic */
+
+static bool never(void *context)
+{
+    (void)context;
+    return false;
+}
+
+static void *wait_for_what_never_comes(void *arg)
+{
+    sp_lock_acquire(&lock);
+    assert_false(sp_condition_wait_for(&condition, &lock, never, NULL, 0.05));
+    sp_lock_release(&lock);
+    sp__store_release(&is_over, 1);
+    return arg;
+}
+
+static void notifications_do_not_make_a_limit_longer(void **state)
+{
+    (void)state;
+    pthread_t thread = test_thread(wait_for_what_never_comes, NULL);
+    test_await((sp_condition_notify_all(&condition), sp__load_acquire(&is_over)));
+    test_join(thread);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whoever_is_notified_under_the_lock_is_woken_by_its_release),
+        cmocka_unit_test(whose_time_is_up_at_a_semaphore_is_not_counted_and_others_are),
+        cmocka_unit_test(notifications_do_not_make_a_limit_longer),
+    };
+    return cmocka_run_group_tests_name("mark", tests, NULL, NULL);
+}
