@@ -65,6 +65,56 @@ static bool threads(void)
     return all;
 }
 
+/* Nobody joins it. */
+static bool orphans(void)
+{
+    sp_thread *orphan = sp_start(use_local, 1);
+    sp_thread_release(orphan);
+    assert_true(sp_join_all(SP_FOREVER));
+    return orphan != NULL;
+}
+
+static bool questions_to_a_thread(void)
+{
+    sp_thread *asked = sp_start(use_local, 1), *all[8];
+    size_t n = sp_thread_enumerate(all, 8);
+    for (size_t i = 0; i < n; i++)
+        sp_thread_release(all[i]);
+    bool has_number = sp_thread_native_id(asked) != 0;
+    assert_int_equal(has_number, asked != NULL);
+    sp_status status = sp_thread_wait(asked, SP_FOREVER);
+    for (int i = 0; i < 100 && status == SP_OK; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "name %d", i);
+        status = sp_thread_set_name(asked, name);
+    }
+    (void)sp_thread_error(asked);
+    sp_thread_release(asked);
+    return status == SP_OK;
+}
+
+static sp_local locals[20];
+
+static sp_status use_many_locals(const int *in, int *out)
+{
+    *out = 0;
+    for (int i = 0; i < 20; i++)
+        *out += sp_local_get(&locals[i]) != NULL ? *in : 0;
+    return SP_OK;
+}
+SP_TASK(use_many_locals, int, int);
+
+static bool many_locals(void)
+{
+    for (int i = 0; i < 20 && locals[19].sp_size_ == 0; i++)
+        locals[i] = (sp_local)SP_LOCAL(long double, NULL, NULL);
+    sp_thread *user = sp_start(use_many_locals, 1);
+    int used = 0;
+    sp_status status = sp_join(user, &used, SP_FOREVER);
+    sp_thread_release(user);
+    return status == SP_OK && used == 20;
+}
+
 static void *ask_for_handle(void *arg)
 {
     bool *refused = arg;
@@ -133,6 +183,34 @@ static bool stack(void)
 static bool heap(void)
 {
     return queue_of(sp_queue_of(int, .order = SP_PRIORITY, .compare = by_value, .drop = drop_item));
+}
+
+static bool batches(void)
+{
+    int items[300] = { 0 };
+    size_t put = 0, got = 0;
+    sp_queue *queue = sp_queue_of(int);
+    sp_status status = sp_queue_put_many(queue, items, 300, &put, SP_NOWAIT);
+    assert_true(status == SP_OK || status == SP_MEMORY_ERROR);
+    if (put > 0)
+        assert_int_equal(sp_queue_get_many(queue, items, 300, &got, SP_NOWAIT), SP_OK);
+    assert_int_equal(got, put);
+    sp_queue_shutdown(queue, true);
+    sp_queue_release(queue);
+    return status == SP_OK;
+}
+
+static bool large_items(void)
+{
+    char item[1000] = { 0 };
+    sp_status status = SP_OK;
+    sp_queue *queue = sp_queue_new(sizeof item, NULL);
+    for (int i = 0; i < 100 && status == SP_OK; i++)
+        status = sp_queue_put(queue, item, sizeof item, SP_NOWAIT);
+    assert_true(status == SP_OK || status == SP_MEMORY_ERROR);
+    sp_queue_shutdown(queue, true);
+    sp_queue_release(queue);
+    return status == SP_OK;
 }
 
 static bool pool(void)
@@ -204,10 +282,19 @@ static const struct {
     const char *name;
     bool (*scenario)(void);
 } scenarios[] = {
-    { "threads", threads }, { "foreign threads", foreign_threads },
-    { "timers", timers },   { "chain", chain },
-    { "ring", ring },       { "stack", stack },
-    { "heap", heap },       { "pool", pool },
+    { "threads", threads },
+    { "foreign threads", foreign_threads },
+    { "orphans", orphans },
+    { "questions", questions_to_a_thread },
+    { "locals", many_locals },
+    { "batches", batches },
+    { "large items", large_items },
+    { "timers", timers },
+    { "chain", chain },
+    { "ring", ring },
+    { "stack", stack },
+    { "heap", heap },
+    { "pool", pool },
 };
 
 static void every_call_refused_in_turn(void **state)
