@@ -254,8 +254,10 @@ static struct outcome await_all(const struct map *map)
         sp_status status = sp__await(future, SP__NEVER);
         if (status != SP_OK)
             outcome.refused = true;
-        else if ((status = sp__future_status(future)) != SP_OK)
-            sp__future_mark_seen(future);
+        else
+            status = sp__future_status(future);
+        if (status != SP_OK)
+            sp__future_mark_seen(future); /* by what the call returns, also if it runs on and fails later */
         if (status != SP_OK && outcome.status == SP_OK) {
             outcome.status = status;
             outcome.chunk = i;

@@ -1,0 +1,218 @@
+/* A map that fails has told of it by its status: no error of it is said besides.
+
+   SPDX-License-Identifier: MIT */
+#include "testing.h"
+
+#include <spool.h>
+
+#include "base/atomic.h"
+#include "future/future.h"
+
+static uint32_t unseen; /* atomic */
+static char unseen_text[128];
+
+static void note_unseen(const sp_error *error, void *context)
+{
+    (void)context;
+    snprintf(unseen_text, sizeof unseen_text, "%s: %s: %s", error->task, sp_status_name(error->status), error->message);
+    sp__add_seq_cst(&unseen, 1);
+}
+
+static int listen(void **state)
+{
+    (void)state;
+    sp__store_seq_cst(&unseen, 0);
+    sp_set_unseen_error_hook(note_unseen, NULL);
+    return 0;
+}
+
+static int stop_listening(void **state)
+{
+    (void)state;
+    sp_set_unseen_error_hook(NULL, NULL);
+    return 0;
+}
+
+static void assert_nothing_was_said(void)
+{
+    if (sp__load_seq_cst(&unseen) != 0)
+        fail_msg("an error was said: %s", unseen_text);
+}
+
+/* ---- several inputs that fail at a time ---- */
+
+enum { TOGETHER = 3, INPUTS = 12 };
+static uint32_t failing; /* atomic; how many are about to fail */
+
+static sp_status fail_together(const int *in, int *out)
+{
+    *out = 0;
+    sp__add_seq_cst(&failing, 1);
+    test_await(sp__load_seq_cst(&failing) >= TOGETHER);
+    return sp_raise(SP_USER_ERROR + *in, "input %d", *in);
+}
+SP_TASK(fail_together, int, int);
+
+static void map_and_fail(sp_executor *pool, size_t chunksize, bool wants_failed)
+{
+    int inputs[INPUTS], outputs[INPUTS];
+    sp_future *failed = NULL;
+    for (int i = 0; i < INPUTS; i++)
+        inputs[i] = i;
+    sp__store_seq_cst(&failing, 0);
+    assert_int_equal(sp_map(pool, fail_together, inputs, outputs, INPUTS, .chunksize = chunksize,
+                            .ret_failed = wants_failed ? &failed : NULL),
+                     SP_USER_ERROR);
+    assert_int_equal(failed != NULL, wants_failed);
+    sp_future_release(failed); /* nobody has looked at it */
+}
+
+static void inputs_that_fail_together_are_told_by_the_status_alone(void **state)
+{
+    (void)state;
+    for (size_t chunksize = 1; chunksize <= 4; chunksize++) {
+        sp_executor *pool = sp_thread_pool(.max_workers = TOGETHER);
+        map_and_fail(pool, chunksize, false);
+        map_and_fail(pool, chunksize, true);
+        assert_int_equal(sp_shutdown(pool), SP_OK);
+        sp_executor_release(pool);
+        assert_nothing_was_said();
+    }
+}
+
+static sp_status map_inside(sp_executor *const *pool, sp_none *out)
+{
+    (void)out;
+    map_and_fail(*pool, 2, false);
+    map_and_fail(*pool, 1, true);
+    return SP_OK;
+}
+typedef sp_executor *pool_pointer;
+SP_TASK(map_inside, pool_pointer, sp_none);
+
+static void the_same_in_a_task_of_the_pool(void **state)
+{
+    (void)state;
+    sp_executor *pool = sp_thread_pool(.max_workers = TOGETHER);
+    sp_auto(sp_future) outer = sp_submit(pool, map_inside, pool);
+    assert_int_equal(sp_result(outer, NULL, SP_FOREVER), SP_OK);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+    assert_nothing_was_said();
+}
+
+/* ---- a lazy map: what is on its way when the first fails ---- */
+
+static bool next_input(void *context, void *ret_arg)
+{
+    int *next = context;
+    *(int *)ret_arg = (*next)++;
+    return true;
+}
+
+static void what_follows_a_failure_of_a_lazy_map_is_not_said(void **state)
+{
+    (void)state;
+    for (int held = 0; held < 2; held++) {
+        int next = 0, value;
+        sp_executor *pool = sp_thread_pool(.max_workers = TOGETHER);
+        sp__store_seq_cst(&failing, 0);
+        sp_mapping *mapping = sp_map_lazy(pool, fail_together, next_input, &next, .buffersize = 6);
+        assert_int_equal(sp_map_next(mapping, &value, SP_FOREVER), SP_USER_ERROR);
+        if (held)
+            assert_int_equal(sp_shutdown(pool), SP_OK);
+        sp_mapping_release(mapping);
+        assert_int_equal(sp_shutdown(pool), SP_OK);
+        sp_executor_release(pool);
+        assert_nothing_was_said();
+    }
+}
+
+/* Released before it has told: these errors nobody has seen. */
+static void errors_of_a_lazy_map_that_is_given_up_are_said(void **state)
+{
+    (void)state;
+    int next = 0, value;
+    sp_executor *pool = sp_thread_pool(.max_workers = TOGETHER);
+    sp__store_seq_cst(&failing, 0);
+    sp_mapping *mapping = sp_map_lazy(pool, fail_together, next_input, &next, .buffersize = TOGETHER);
+    sp_status status = sp_map_next(mapping, &value, SP_NOWAIT); /* pulls all three */
+    assert_true(status == SP_TIMEOUT || status == SP_USER_ERROR);
+    test_await(sp__load_seq_cst(&failing) == TOGETHER);
+    sp_mapping_release(mapping);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+    assert_int_equal(sp__load_seq_cst(&unseen), status == SP_TIMEOUT ? TOGETHER : 0);
+}
+
+/* ---- a map whose wait is refused: a task of it runs on, and fails later ---- */
+
+static struct {
+    sp_executor *pool;
+    sp_future *mapping;
+    sp_event has_mapping;
+    sp_status member_told, map_told;
+} cycle;
+
+static bool somebody_waits_for(const sp_future *future)
+{
+    return sp__load_relaxed(&future->word) & SP__FUTURE_PARKED; /* relaxed: it is only looked at */
+}
+
+/* The first input is run by the task that maps; the second one waits for that task, and is awaited by it. */
+static sp_status member(const int *in, int *out)
+{
+    *out = 0;
+    sp_event_wait(&cycle.has_mapping, SP_FOREVER);
+    if (*in == 0) {
+        test_await(somebody_waits_for(cycle.mapping));
+        return SP_OK;
+    }
+    cycle.member_told = sp_result(cycle.mapping, NULL, SP_FOREVER);
+    return sp_raise(SP_VALUE_ERROR, "too late");
+}
+SP_TASK(member, int, int);
+
+static sp_status map_members(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    const int inputs[2] = { 0, 1 };
+    int outputs[2];
+    cycle.map_told = sp_map(cycle.pool, member, inputs, outputs, 2);
+    return SP_OK;
+}
+SP_TASK(map_members, sp_none, sp_none);
+
+static void what_runs_on_behind_a_refused_map_is_not_said(void **state)
+{
+    (void)state;
+    int refused = 0;
+    for (long round = 0; round < 20; round++) {
+        sp_event_clear(&cycle.has_mapping);
+        cycle.pool = sp_thread_pool(.max_workers = 2);
+        cycle.mapping = sp_submit(cycle.pool, map_members);
+        sp_event_set(&cycle.has_mapping);
+        test_await(sp_future_done(cycle.mapping)); /* the member alone waits for it */
+        assert_int_equal(sp_result(cycle.mapping, NULL, SP_NOWAIT), SP_OK);
+        assert_int_equal(sp_shutdown(cycle.pool), SP_OK);                             /* the member has ended, too */
+        assert_true((cycle.map_told == SP_DEADLOCK) == (cycle.member_told == SP_OK)); /* one of the two is told */
+        refused += cycle.map_told == SP_DEADLOCK;
+        sp_future_release(cycle.mapping);
+        sp_executor_release(cycle.pool);
+        assert_nothing_was_said();
+    }
+    assert_true(refused > 0);
+}
+
+int main(void)
+{
+#define ERROR_TEST(test) cmocka_unit_test_setup_teardown(test, listen, stop_listening)
+    const struct CMUnitTest tests[] = {
+        ERROR_TEST(inputs_that_fail_together_are_told_by_the_status_alone),
+        ERROR_TEST(the_same_in_a_task_of_the_pool),
+        ERROR_TEST(what_follows_a_failure_of_a_lazy_map_is_not_said),
+        ERROR_TEST(errors_of_a_lazy_map_that_is_given_up_are_said),
+        ERROR_TEST(what_runs_on_behind_a_refused_map_is_not_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
