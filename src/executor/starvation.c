@@ -76,6 +76,15 @@ void sp__starvation_watch(struct sp__worker *worker)
 
 /* ---- the report ---- */
 
+/* Under the lock.  Its task may have given the thread another name; its starter may not have stored the handle yet. */
+static void name_sleeper(struct sp__text *text, const struct sp__worker *worker)
+{
+    sp__registry_lock(); /* the name lives as long as it is read */
+    sp__text_add(text, "%s in worker %s waits; ", sp__load_relaxed(&worker->doing), /* relaxed: as parked_at */
+                 worker->thread != NULL ? sp_thread_name(worker->thread) : worker->name);
+    sp__registry_unlock();
+}
+
 /* Under the lock: all who hold a permit have slept for a second, and are named.  False: some have not. */
 static bool name_sleepers(struct sp__pool *pool, struct sp__text *text)
 {
@@ -88,9 +97,8 @@ static bool name_sleepers(struct sp__pool *pool, struct sp__text *text)
             continue;
         if (parked_at > since)
             return false;
-        /* relaxed: as above */
         if (text->length < ENOUGH)
-            sp__text_add(text, "%s in worker %s waits; ", sp__load_relaxed(&worker->doing), worker->name);
+            name_sleeper(text, worker);
         count++;
     }
     return count > 0 && count >= sp__crew_awake(sp__crew_look(&pool->crew));
