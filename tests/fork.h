@@ -36,6 +36,13 @@ const char *__asan_default_options(void)
         }                                                                                                              \
     } while (0)
 
+/* In the forked process: if it hangs it ends before its parent is ended for that, and nobody would end it then. */
+static inline void fork_limit(void)
+{
+    enum { SECONDS = 25 };
+    alarm(SECONDS);
+}
+
 /* The forked process must end with that status. */
 static inline void fork_ends(pid_t child, int expected)
 {
@@ -50,6 +57,7 @@ static inline void forked(void (*in_child)(void))
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
+        fork_limit();
         in_child();
         _exit(0);
     }
@@ -63,6 +71,7 @@ static inline void forked_to_exit(void (*in_child)(void))
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
+        fork_limit();
         in_child();
         exit(STATUS);
     }
@@ -127,6 +136,7 @@ static inline void fork_waits_for(void (*hold)(void), void (*let_go)(void))
         continue;
     pid_t child = fork();
     if (child == 0) {
+        fork_limit();
         hold();
         let_go();
         _exit(0);

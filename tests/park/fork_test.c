@@ -172,7 +172,9 @@ static void fork_and_return(void)
     fflush(NULL);
     pid_t child = fork();
     is_forked = child == 0;
-    if (!is_forked)
+    if (is_forked)
+        fork_limit();
+    else
         fork_ends(child, 0);
 }
 

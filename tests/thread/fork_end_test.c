@@ -102,10 +102,12 @@ static void fork_in_destructor(void *value)
     fflush(NULL);
     pid_t child = fork();
     is_child = child == 0;
-    if (is_child)
+    if (is_child) {
+        fork_limit();
         must(sp_thread_active_count() == 1 && sp_thread_is_alive(sp_thread_current()));
-    else
+    } else {
         fork_ends(child, 0);
+    }
     sp_set_excepthook(is_child ? NULL : count_failure, NULL);
 }
 

@@ -19,7 +19,9 @@ static void fork_and_return(void)
     fflush(NULL);
     pid_t child = fork();
     is_child = child == 0;
-    if (!is_child)
+    if (is_child)
+        fork_limit();
+    else
         fork_ends(child, 0);
 }
 
