@@ -277,6 +277,8 @@ static void own_record_in_child(void)
 
 static void fork_in_foreign_thread(void)
 {
+    use_the_library();                    /* it has a record */
+    in_a_foreign_thread(use_the_library); /* and is not the first of them, for the next who looks */
     forked(own_record_in_child);
 }
 
