@@ -153,8 +153,7 @@ static void forked_in_a_wait(void (*wait_for)(sp_future *const *futures))
 static void the_rest_of_a_set_is_shut_down_where_one_of_it_has_forked(void **state)
 {
     (void)state;
-    if (THREAD_SANITIZER)
-        return;
+    left_out_if(THREAD_SANITIZER);
     forked_in_a_wait(read_set);
     forked_in_a_wait(wait_for_set);
 }
@@ -205,8 +204,7 @@ SP_TASK(sleep_until_late, int, sp_none);
 static void a_wait_goes_on_in_the_child_of_a_hook(void **state)
 {
     (void)state;
-    if (THREAD_SANITIZER)
-        return;
+    left_out_if(THREAD_SANITIZER);
     sp_set_starvation_hook(fork_in_hook, NULL);
     fflush(stdout);
     for (int i = 0; i < 2; i++) {
@@ -251,8 +249,7 @@ SP_TASK(fork_inside, sp_none, bool);
 static void a_task_forks(void **state)
 {
     (void)state;
-    if (THREAD_SANITIZER)
-        return;
+    left_out_if(THREAD_SANITIZER);
     fflush(stdout);
     pool = sp_thread_pool(.max_workers = 1);
     sp_auto(sp_future) future = sp_submit(pool, fork_inside);
@@ -348,8 +345,7 @@ static void returns_in_child(const sp_task *task)
 static void a_task_forks_and_returns_and_the_child_runs_no_other(void **state)
 {
     (void)state;
-    if (THREAD_SANITIZER)
-        return;
+    left_out_if(THREAD_SANITIZER);
     fflush(stdout);
     parent = getpid();
     assert_int_equal(pipe2(ran_in_child, O_CLOEXEC | O_NONBLOCK), 0);
@@ -500,8 +496,7 @@ static void children_of_a_busy_pool(void **state)
     enum { THREADS = 3 };
     pthread_t threads[THREADS];
     uint64_t random = test_seed();
-    if (THREAD_SANITIZER || ADDRESS_SANITIZER)
-        return;
+    left_out_if(THREAD_SANITIZER || ADDRESS_SANITIZER);
     pool = sp_thread_pool(.max_workers = 3, .idle_seconds = 0.0005);
     for (uintptr_t i = 0; i < THREADS; i++)
         threads[i] = test_thread(keep_busy, (void *)(random + i));

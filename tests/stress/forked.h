@@ -38,6 +38,15 @@ const char *__tsan_default_options(void)
 enum { THREAD_SANITIZER = 0 };
 #endif
 
+/* Leave out the test that forks, and say so. */
+static inline void left_out_if(bool sanitizer)
+{
+    if (!sanitizer)
+        return;
+    puts("not under this sanitizer: forks of this test");
+    skip();
+}
+
 static int well[2]; /* a pipe: each child that is well writes a byte; the reading end does not wait */
 
 /* The end of a child that has done what it had to. */

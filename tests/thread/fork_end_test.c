@@ -25,11 +25,13 @@ SP_TASK(nothing, sp_none, sp_none);
 
 /* ---- failures ---- */
 
-static unsigned told; /* by the hooks in this process */
+static unsigned told;       /* by the hooks in this process */
+static sp_thread *of_child; /* which has failed in the child */
 
 static void count_failure(sp_thread *thread, const sp_error *error, void *context)
 {
-    (void)thread, (void)error, (void)context;
+    (void)error, (void)context;
+    must(!is_child || thread == of_child);
     told++;
 }
 
@@ -62,8 +64,8 @@ static void one_in_child(void)
 static void own_failure_in_child(void)
 {
     is_child = true;
-    sp_thread *own = sp_start(fail_at_once);
-    must(sp_thread_wait(own, SP_FOREVER) == SP_OK);
+    of_child = sp_start(fail_at_once);
+    must(sp_thread_wait(of_child, SP_FOREVER) == SP_OK);
     must(sp_join(failed[0], NULL, SP_FOREVER) == SP_RUNTIME_ERROR && sp_thread_error(failed[1]) != NULL);
     for (int i = 0; i < FAILED; i++)
         sp_thread_release(failed[i]);

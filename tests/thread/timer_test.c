@@ -67,36 +67,60 @@ static void cancel_and_firing_decide_for_one(void **state)
     test_await(sp__load_seq_cst(&drops) == started + cancelled);
 }
 
-static sp_queue *order;
+/* A timer fires between these two; the time at which its call began and ended, and its seconds later. */
+struct due {
+    double earliest, latest;
+};
+
+/* What a timer says when it fires.  Its thread may be late, but later ones have a higher number. */
+struct fired {
+    int which;
+    uint64_t ident;
+    double time;
+};
+
+static sp_queue *fired;
 
 static sp_status note(const int *in, sp_none *out)
 {
     (void)out;
-    return sp_put(order, in, SP_FOREVER);
+    struct fired now = { *in, sp_thread_ident(sp_thread_current()), sp_monotonic() };
+    return sp_put(fired, &now, SP_FOREVER);
 }
 SP_TASK(note, int, sp_none);
 
+static int by_ident(const void *a, const void *b)
+{
+    const struct fired *first = a, *second = b;
+    return (first->ident > second->ident) - (first->ident < second->ident);
+}
+
 static void fires_in_the_order_of_time(void **state)
 {
+    enum { TIMERS = 6 };
+    static const double seconds[TIMERS] = { 0.14, 0.02, 0.1, 0.06, 0.18, 0.04 };
+    struct fired all[TIMERS];
+    struct due due[TIMERS];
+    sp_timer *timers[TIMERS];
     (void)state;
-    order = sp_queue_of(int);
-    static const int tens_of_ms[] = { 7, 1, 5, 3, 9, 2 };
-    sp_timer *timers[6];
-    for (size_t i = 0; i < 6; i++)
-        timers[i] = sp_timer_start(tens_of_ms[i] * 0.05, note, tens_of_ms[i]);
-    double begin = sp_monotonic();
-    for (int last = 0, i = 0; i < 6; i++) {
-        int now;
-        assert_int_equal(sp_get(order, &now, 20), SP_OK);
-        assert_true(now > last);
-        last = now;
+    fired = sp_queue_of(struct fired);
+    for (int i = 0; i < TIMERS; i++) {
+        due[i].earliest = sp_monotonic() + seconds[i];
+        timers[i] = sp_timer_start(seconds[i], note, i);
+        due[i].latest = sp_monotonic() + seconds[i];
     }
-    assert_true(sp_monotonic() - begin > 0.4);
+    for (int i = 0; i < TIMERS; i++)
+        assert_int_equal(sp_get(fired, &all[i], 20), SP_OK);
+    qsort(all, TIMERS, sizeof all[0], by_ident);
+    for (int i = 0; i < TIMERS; i++) {
+        assert_true(all[i].time >= due[all[i].which].earliest);
+        assert_true(i == 0 || due[all[i - 1].which].earliest <= due[all[i].which].latest);
+    }
     for (size_t i = 0; i < 6; i++) {
         assert_int_equal(sp_timer_join(timers[i], SP_FOREVER), SP_OK);
         sp_timer_release(timers[i]);
     }
-    sp_queue_release(order);
+    sp_queue_release(fired);
 }
 
 /* However many are cancelled in the middle of the heap: none that is soon stays behind one that is far away. */
@@ -188,9 +212,12 @@ static void failures_come_back(void **state)
 
     sp_set_unseen_error_hook(remember, NULL);
     for (int looked = 0; looked < 2; looked++) {
-        sp_timer *timer = sp_timer_start(0.05, count_run, 1);
-        sp__fault_arm(1, true); /* the thread of the task is not to be had */
-        test_await(sp__fault_calls() >= 1);
+        sp__fault_arm(UINT64_MAX, false);
+        sp_timer *later = sp_timer_start(1000, count_run, 1);
+        sp__fault_arm(sp__fault_calls() + 1, true); /* the thread of the task is not to be had */
+        sp_timer *timer = sp_timer_start(0, count_run, 1);
+        assert_true(sp_timer_cancel(later));
+        sp_timer_release(later);
         if (looked)
             assert_int_equal(sp_timer_join(timer, SP_FOREVER), SP_OS_ERROR);
         else
