@@ -20,7 +20,7 @@ static void drop(void *owned)
 
 static sp_status produce(const struct bytes *in, int *out)
 {
-    *out = in->bytes[0];
+    *out = (int)(unsigned char)in->bytes[0] - 1;
     if (*out < 0)
         return sp_raise(SP_VALUE_ERROR, "%d is negative", *out);
     return SP_OK;
@@ -29,7 +29,7 @@ SP_TASK_OWNING(produce, struct bytes, int, drop, drop);
 
 static sp_future *submit(int value)
 {
-    struct bytes arg = { { (char)value } };
+    struct bytes arg = { { (char)(value + 1) } };
     sp__add_seq_cst(&kept, 2);
     return sp_submit_from(pool, produce, &arg);
 }
