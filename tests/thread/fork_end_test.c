@@ -97,6 +97,7 @@ static void own_failures(void)
 }
 
 static pthread_key_t key;
+static char own_name[16];
 
 static void fork_in_destructor(void *value)
 {
@@ -107,6 +108,8 @@ static void fork_in_destructor(void *value)
     if (is_child) {
         fork_limit();
         must(sp_thread_active_count() == 1 && sp_thread_is_alive(sp_thread_current()));
+        must(sp_thread_set_name(sp_thread_current(), "child") == SP_OK);
+        must(pthread_getname_np(pthread_self(), own_name, sizeof own_name) == 0 && strcmp(own_name, "child") == 0);
     } else {
         fork_ends(child, 0);
     }
@@ -186,7 +189,6 @@ static void ended_before(void)
 /* ---- a name for a thread of the parent's ---- */
 
 static sp_thread *running;
-static char own_name[16];
 
 static sp_status wait_until_set(const sp_none *in, sp_none *out)
 {

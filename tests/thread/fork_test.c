@@ -172,10 +172,11 @@ SP_TASK_OWNING(nothing_owned, sp_none, sp_none, drop, NULL);
 /* For the thread of its task there is no memory: its argument is dropped by the timer thread. */
 static sp_timer *start_one_that_fails(void)
 {
-    for (int i = 0; i < 2; i++) { /* the first starts the timer thread */
-        sp__fault_arm(UINT64_MAX, false);
-        must(sp_timer_start(1000, nothing) != NULL);
-    }
+    sp_timer *first = sp_timer_start(0, nothing); /* the timer thread is there now */
+    must(sp_timer_join(first, SP_FOREVER) == SP_OK);
+    sp_timer_release(first);
+    sp__fault_arm(UINT64_MAX, false);
+    must(sp_timer_start(1000, nothing) != NULL);
     sp__fault_arm(sp__fault_calls() + 1, true);
     return sp_timer_start(0, nothing_owned);
 }
@@ -210,6 +211,41 @@ static void timer_hook(void)
     sp_timer_release(start_one_that_fails());
     sp_event_set(&may_end);
     sp_event_wait(&has_forked, SP_FOREVER);
+    _exit(0);
+}
+
+/* ---- a timer of the parent's that could not be started ---- */
+
+static sp_timer *failed;
+static uint32_t told; /* atomic; in this process */
+
+static void let_cancel(void)
+{
+    sp_event_set(&may_end);
+}
+
+static void count_error(const sp_error *error, void *context)
+{
+    (void)error, (void)context;
+    sp__add_seq_cst(&told, 1);
+}
+
+static void release_failed(void)
+{
+    sp_timer_release(failed);
+    must(sp__load_seq_cst(&told) == 0);
+}
+
+static void timer_failed(void)
+{
+    in_drop = let_cancel;
+    sp_set_unseen_error_hook(count_error, NULL);
+    failed = start_one_that_fails();
+    sp_event_wait(&may_end, SP_FOREVER); /* it is not pending any more */
+    test_await(sp_timer_cancel(failed)); /* it never runs; that is no look at its error */
+    forked_to_exit(release_failed);
+    sp_timer_release(failed);
+    test_await(sp__load_seq_cst(&told) == 1); /* the timer thread may have been the last that held it */
     _exit(0);
 }
 
@@ -252,8 +288,10 @@ static void held_locks(void)
 /* ---- the tests ---- */
 
 static const struct child_case cases[] = {
-    { "helped", helped },         { "inside foreign", inside_foreign }, { "timer drop", timer_drop },
-    { "timer hook", timer_hook }, { "exiting", while_exiting },         { "held locks", held_locks },
+    { "helped", helped },         { "inside foreign", inside_foreign },
+    { "timer drop", timer_drop }, { "timer failed", timer_failed },
+    { "timer hook", timer_hook }, { "exiting", while_exiting },
+    { "held locks", held_locks },
 };
 
 static void a_thread_that_forks_in_a_task_on_its_stack_is_main_in_the_child(void **state)
@@ -268,6 +306,12 @@ static void the_thread_that_keeps_the_time_may_fork(void **state)
     (void)state;
     fork_case_passes(program, "timer drop");
     fork_case_passes(program, "timer hook");
+}
+
+static void a_failed_timer_of_the_parent_is_not_told_by_the_child(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "timer failed");
 }
 
 static void a_child_made_during_exit_may_exit(void **state)
@@ -290,6 +334,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_that_forks_in_a_task_on_its_stack_is_main_in_the_child),
         cmocka_unit_test(the_thread_that_keeps_the_time_may_fork),
+        cmocka_unit_test(a_failed_timer_of_the_parent_is_not_told_by_the_child),
         cmocka_unit_test(a_child_made_during_exit_may_exit),
         cmocka_unit_test(a_fork_waits_for_who_changes_the_list_of_threads_or_the_hook),
     };

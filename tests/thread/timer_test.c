@@ -214,8 +214,10 @@ static void failures_come_back(void **state)
     for (int looked = 0; looked < 2; looked++) {
         sp__fault_arm(UINT64_MAX, false);
         sp_timer *later = sp_timer_start(1000, count_run, 1);
+        uint32_t before = sp__load_seq_cst(&drops);
         sp__fault_arm(sp__fault_calls() + 1, true); /* the thread of the task is not to be had */
         sp_timer *timer = sp_timer_start(0, count_run, 1);
+        test_await(sp__load_seq_cst(&drops) == before + 1); /* it is not pending any more */
         assert_true(sp_timer_cancel(later));
         sp_timer_release(later);
         if (looked)
