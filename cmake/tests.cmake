@@ -159,6 +159,8 @@ if(SPOOL_SANITIZE STREQUAL "")
     add_test(NAME os.copies COMMAND ${tests_dir}/os/copies_test.sh ${CMAKE_C_COMPILER} $<TARGET_FILE:spool>
         $<TARGET_FILE:spool_static>)
     add_test(NAME contract.symbols COMMAND ${tests_dir}/contract/symbols.sh $<TARGET_FILE:spool>)
+    add_test(NAME contract.pauses COMMAND ${tests_dir}/contract/pauses.sh $<TARGET_FILE:spool> $<TARGET_FILE:spool_static>
+        $<TARGET_FILE:spool_for_tests>)
     add_test(NAME conformance.check_table COMMAND ${tests_dir}/conformance/check_table.sh)
     add_test(NAME conformance.check_table_fails COMMAND ${tests_dir}/conformance/check_table_test.sh)
     add_test(NAME package.install COMMAND ${tests_dir}/package/run.sh ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER}
@@ -169,7 +171,7 @@ if(SPOOL_SANITIZE STREQUAL "")
         set_tests_properties(package.lto PROPERTIES TIMEOUT 300 LABELS "text")
     endif()
     set_tests_properties(tools.check_layers tools.check_layers_fails tools.check_atomics
-        tools.check_atomics_fails tools.check_docs tools.check_docs_fails tools.limited tools.bench tools.examples os.copies contract.headers contract.compile_fail contract.symbols
+        tools.check_atomics_fails tools.check_docs tools.check_docs_fails tools.limited tools.bench tools.examples os.copies contract.headers contract.compile_fail contract.symbols contract.pauses
         conformance.check_table conformance.check_table_fails package.install package.tsan
         PROPERTIES TIMEOUT 300 LABELS "text")
     set_property(TEST tools.bench APPEND PROPERTY LABELS "bench")

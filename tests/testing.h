@@ -133,13 +133,20 @@ static inline void test_pause(unsigned look)
         nanosleep(&(struct timespec){ 0, 50000 }, NULL);
 }
 
+/* Seconds after which a test fails whose event does not come: a matter of microseconds, or of losing the CPU. */
+static inline long test_patience(void)
+{
+    const char *text = getenv("SPOOL_TEST_PATIENCE");
+    return text != NULL ? strtol(text, NULL, 10) : 50;
+}
+
 /* Wait until a condition of another thread's making is true; it must become so. */
 #define test_await(condition)                                                                                          \
     do {                                                                                                               \
         double begin_ = test_now();                                                                                    \
         for (unsigned look_ = 0; !(condition); look_++) {                                                              \
             test_pause(look_);                                                                                         \
-            if (test_now() - begin_ > 50)                                                                              \
+            if (test_now() - begin_ > (double)test_patience())                                                                              \
                 fail_msg("%s:%d: never became true: %s", __FILE__, __LINE__, #condition);                              \
         }                                                                                                              \
     } while (0)

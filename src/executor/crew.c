@@ -1,6 +1,7 @@
 /* Calling workers, and sending them to sleep; README.md has the proof that no task is left behind.
 
    SPDX-License-Identifier: MIT */
+#include "base/pause.h"
 #include "base/refcount.h"
 #include "executor/pool.h"
 #include "os/os.h"
@@ -215,6 +216,7 @@ static int try_to_lie(struct sp__worker *worker)
 static bool rise(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
+    SP__PAUSE("crew: rises");
     sp_lock_acquire(&pool->lock);
     bool out_of_time = sp__list_linked(&worker->link);
     if (out_of_time) {
@@ -251,6 +253,7 @@ bool sp__lie_down(struct sp__worker *worker)
 {
     struct sp__pool *pool = worker->pool;
     sp__unmark_deque(worker);
+    SP__PAUSE("crew: found nothing");
     sp_lock_acquire(&pool->lock);
     if (sp__load_relaxed(&pool->for_quiet) != 0) /* relaxed: under the lock */
         sp_condition_notify_all(&pool->quiet);

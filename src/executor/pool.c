@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/pause.h"
 #include "base/refcount.h"
 #include "os/os.h"
 #include "os/text.h"
@@ -109,6 +110,7 @@ static sp_status put_when_there_is_room(struct submit *submit, sp_future *future
     if (status != SP_FULL)
         return status;
     keep_pool(submit);
+    SP__PAUSE("pool: no room");
     sp_lock_acquire(&pool->lock);
     /* seq_cst: before we try again; pairs with the look after something was taken */
     sp__add_seq_cst(&pool->without_room, 1);

@@ -6,6 +6,7 @@
    finalizer.  In all other cases it sleeps, and its pool may let another worker run meanwhile.
 
    SPDX-License-Identifier: MIT */
+#include "base/pause.h"
 #include "future/future.h"
 #include "os/os.h"
 #include "park/park.h"
@@ -67,6 +68,7 @@ static sp_status sleep_for(sp_future *future, int64_t deadline)
     while (sp__word_mark(&future->word, SP__FUTURE_PARKED)) {
         if (parked == SP__PARK_TIMEOUT || parked == SP__PARK_DEADLOCK)
             return parked == SP__PARK_TIMEOUT ? SP_TIMEOUT : SP_DEADLOCK;
+        SP__PAUSE("future: not done");
         parked = sp__park(&(struct sp__wait){ .address = &future->word,
                                               .kind = SP__FUTURE,
                                               .must_wait = not_done,

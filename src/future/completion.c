@@ -4,6 +4,7 @@
    the reader wants, wakes it.  The set is read by one thread at a time; completions come from any.
 
    SPDX-License-Identifier: MIT */
+#include "base/pause.h"
 #include "future/future.h"
 #include "os/os.h"
 #include "park/park.h"
@@ -55,6 +56,7 @@ static void arrive(struct sp__watch *watch)
     /* seq_cst: before the count of sleepers is read; pairs with too_few */
     uint32_t arrived = sp__add_seq_cst(&completion->arrived, 1) + 1;
     sp__word_lock_release(&completion->lock);
+    SP__PAUSE("completion: arrived");
     /* relaxed: who sees the sleeper counted sees what it wants, which it has stored before */
     if (sp__park_maybe_waiters(&completion->arrived) && arrived >= sp__load_relaxed(&completion->wanted))
         sp__unpark(&(struct sp__wake){
@@ -221,13 +223,16 @@ static enum sp__parked sleep_until(sp_completion *completion, size_t wanted, int
             sp__spin_paid(&spin);
             return SP__PARK_CHANGED;
         }
-    return sp__park(&(struct sp__wait){ .address = &completion->arrived,
-                                        .kind = SP__COMPLETION,
-                                        .must_wait = too_few,
-                                        .context = completion,
-                                        .deadline = deadline,
-                                        .edge = edge,
-                                        .spun = true });
+    SP__PAUSE("completion: too few");
+    enum sp__parked parked = sp__park(&(struct sp__wait){ .address = &completion->arrived,
+                                                          .kind = SP__COMPLETION,
+                                                          .must_wait = too_few,
+                                                          .context = completion,
+                                                          .deadline = deadline,
+                                                          .edge = edge,
+                                                          .spun = true });
+    SP__PAUSE("completion: slept");
+    return parked;
 }
 
 /* Lend a worker, as sp__lend.  It takes an array of the futures; without memory for it there is no loan. */

@@ -3,6 +3,7 @@
    SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "base/pause.h"
 #include "future/future.h"
 #include "os/lifecycle.h"
 #include "os/os.h"
@@ -76,6 +77,7 @@ static bool complete(sp_future *future, enum sp__phase from, enum sp__phase term
     uint64_t seen;
     if (!sp__word_finish(&future->word, from, terminal, drop, &seen))
         return false;
+    SP__PAUSE("future: done");
     if (seen & (SP__FUTURE_PARKED | SP__FUTURE_WATCHED))
         tell(future, seen, drop);
     else if (drop && sp__refs_of(seen) == 1)

@@ -4,6 +4,7 @@
    its own to carry.
 
    SPDX-License-Identifier: MIT */
+#include "base/pause.h"
 #include "future/future.h"
 #include "os/lifecycle.h"
 #include "os/os.h"
@@ -154,6 +155,7 @@ void sp__watch_tell(sp_future *future)
     sp__word_lock_acquire(lock);
     struct sp__watch *callbacks = tell_sets(future);
     sp__word_lock_release(lock);
+    SP__PAUSE("future: sets told");
     if (callbacks == NULL) {
         sp_future_release(future);
         return;
@@ -207,6 +209,7 @@ static bool register_callback(sp_future *future, void (*fn)(sp_future *, void *)
         return false;
     *callback = (struct callback){ .fn = fn, .context = context };
     SP__TELL_RELEASE(callback);
+    SP__PAUSE("future: callback made");
     struct sp__word_lock *lock = lock_of(future);
     sp__word_lock_acquire(lock);
     bool waits = sp__word_mark(&future->word, SP__FUTURE_WATCHED);

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "base/nested.h"
+#include "base/pause.h"
 #include "park/deadline.h"
 #include "park/spin.h"
 #include "park/wait_graph.h"
@@ -78,6 +79,7 @@ static bool enqueue(struct sleeper *self, const struct sp__wait *wait)
     struct bucket *bucket = lock_bucket(wait->address);
     /* seq_cst: counted before must_wait reads the word; pairs with the load in sp__park_maybe_waiters */
     sp__add_seq_cst(&bucket->sleepers, 1);
+    SP__PAUSE("park: counted in");
     bool stays = wait->must_wait(wait->context);
     if (stays) {
         self->queued = true;
@@ -146,6 +148,7 @@ static enum slept sleep_on(struct sleeper *self, struct sp__edge *edge, int64_t 
 /* A waker has unlinked the record, or will: its store is all that is left to wait for. */
 static enum sp__parked sleep_until_stored(struct sleeper *self)
 {
+    SP__PAUSE("park: being woken");
     (void)sleep_on(self, NULL, SP__NEVER);
     return self->token;
 }
@@ -153,6 +156,7 @@ static enum sp__parked sleep_until_stored(struct sleeper *self)
 /* Give up.  `result` is what became of the wait, unless a waker was first. */
 static enum sp__parked give_up(struct sleeper *self, const struct sp__wait *wait, enum sp__parked result)
 {
+    SP__PAUSE("park: gives up");
     return withdraw(self, wait, true) ? result : sleep_until_stored(self);
 }
 
@@ -228,9 +232,11 @@ static enum sp__parked sleep_until_woken(struct sleeper *self, const struct sp__
     int64_t alarm = SP__NEVER;
     if (hooks != NULL && hooks->alarm != NULL)
         alarm = hooks->alarm(hooks->context, wait->kind == SP__SLEEP);
+    SP__PAUSE("park: awake");
     /* acq_rel: and acquire when it fails; pairs with the exchange in wake_all, as in sleep_on */
     if (!sp__cas_acq_rel(&self->state, &seen, ASLEEP))
         return self->token;
+    SP__PAUSE("park: asleep");
     for (;;) {
         bool alarm_first = alarm < wait->deadline;
         switch (sleep_on(self, wait->edge, alarm_first ? alarm : wait->deadline)) {
@@ -272,6 +278,7 @@ enum sp__parked sp__park(const struct sp__wait *wait)
 
     if (!enqueue(&self, wait))
         return SP__PARK_CHANGED;
+    SP__PAUSE("park: linked");
     if (wait->before_sleep != NULL)
         wait->before_sleep(wait->context);
     sp__wake_deferred(); /* a sleeper holds up nobody whom it has notified; they may be part of a cycle */
@@ -320,9 +327,11 @@ static void wake_all(struct sp__list *woken)
         struct sleeper *other = sp__container_of(at, struct sleeper, node);
         at = at->next; /* before the store: afterwards the record is gone */
         uint32_t *word = &other->state;
+        SP__PAUSE("park: unlinked");
         /* acq_rel: publishes token; pairs with the acquires of the sleeper.  LAST TOUCH of the record. */
         if (sp__exchange_acq_rel(word, WOKEN) == ASLEEP)
             sp__os_futex_wake(word, 1);
+        SP__PAUSE("park: woken");
     }
 }
 

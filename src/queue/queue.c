@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "base/pause.h"
 #include "base/refcount.h"
 #include "os/os.h"
 #include "park/spin.h"
@@ -127,6 +128,7 @@ static bool spin_on(struct operation *operation)
 static bool wait_between(struct operation *operation, enum sp__tried tried)
 {
     if (tried == SP__TRY_BUSY) {
+        SP__PAUSE("queue: busy");
         sp__pass_moment(&operation->moments);
         return true;
     }
@@ -141,10 +143,12 @@ static bool wait_between(struct operation *operation, enum sp__tried tried)
         return false;
     operation->slept = true;
     if (sp__sleepers_sleep(operation->sleepers, operation->queue, operation->must_wait, operation->deadline) ==
-        SP__PARK_TIMEOUT)
+        SP__PARK_TIMEOUT) {
+        SP__PAUSE("queue: out of time");
         operation->timeout = 0; /* one more try: what was waited for may have come with the time */
-    else
+    } else {
         operation->spin = (struct sp__spin)SP__SPIN;
+    }
     return true;
 }
 
@@ -255,8 +259,11 @@ static ALWAYS_INLINE enum sp__tried put_in_ring(sp_queue *queue, const void *ite
     enum sp__tried tried = sp__ring_claim_put(&queue->store.ring, &position);
     if (tried != SP__TRY_DONE)
         return tried;
+    SP__PAUSE("ring: put claimed");
     bool wakes = look_for(&queue->getters, &last);
+    SP__PAUSE("ring: put looked");
     sp__ring_finish_put(&queue->store.ring, position, item);
+    SP__PAUSE("ring: put finished");
     if (wakes)
         sp__wake_looked_at(&last);
     return SP__TRY_DONE;
@@ -270,8 +277,11 @@ static ALWAYS_INLINE enum sp__tried get_in_ring(sp_queue *queue, void *ret_item)
     enum sp__tried tried = sp__ring_claim_get(&queue->store.ring, &position);
     if (tried != SP__TRY_DONE)
         return tried;
+    SP__PAUSE("ring: get claimed");
     bool wakes = look_for(&queue->putters, &last);
+    SP__PAUSE("ring: get looked");
     sp__ring_finish_get(&queue->store.ring, position, &taker);
+    SP__PAUSE("ring: get finished");
     if (wakes)
         sp__wake_looked_at(&last);
     return SP__TRY_DONE;
@@ -284,8 +294,11 @@ static ALWAYS_INLINE enum sp__tried put_in_chain(sp_queue *queue, const void *it
     enum sp__tried tried = sp__chain_claim_put(&queue->store.chain, &slot);
     if (tried != SP__TRY_DONE)
         return tried;
+    SP__PAUSE("chain: put claimed");
     bool wakes = look_for(&queue->getters, &last);
+    SP__PAUSE("chain: put looked");
     sp__chain_finish_put(&queue->store.chain, slot, item);
+    SP__PAUSE("chain: put finished");
     if (wakes)
         sp__wake_looked_at(&last);
     return SP__TRY_DONE;
@@ -397,6 +410,7 @@ static bool count_done(sp_queue *queue, uint64_t n)
             next = puts;
         /* seq_cst: a release, pairs with all_are_done */
     } while (!sp__cas_seq_cst(&queue->done, &done, next)); /* LAST TOUCH */
+    SP__PAUSE("queue: all done");
     if ((done & SP__JOINED) && !(next & SP__JOINED))
         sp__unpark(&(struct sp__wake){
             .address = &queue->done, .kind = SP__QUEUE_JOIN, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
@@ -422,6 +436,7 @@ bool sp_queue_join(sp_queue *queue, double timeout)
     for (uint64_t done; !all_are_done(queue, &done);) {
         if (sp__deadline_passed(deadline))
             return false;
+        SP__PAUSE("queue: not all done");
         /* seq_cst: acquire, as the look above; the mark is looked for by count_done */
         if ((done & SP__JOINED) || sp__cas_seq_cst(&queue->done, &done, done | SP__JOINED))
             (void)sp__park(&(struct sp__wait){ .address = &queue->done,
@@ -443,6 +458,7 @@ void sp_queue_shutdown(sp_queue *queue, bool immediate)
         return;
     (void)sp_queue_retain(queue); /* whoever is told may release the handle by which we were called */
     sp__store_close(queue);
+    SP__PAUSE("queue: closed");
     sp__sleepers_wake_all(&queue->getters);
     sp__sleepers_wake_all(&queue->putters);
     if (immediate)

@@ -1,6 +1,7 @@
 /* Sleeping for a queue, and waking who need be: sleepers_protocol.h over the parking lot.
 
    SPDX-License-Identifier: MIT */
+#include "base/pause.h"
 #include "queue/queue.h"
 
 struct sleep {
@@ -33,6 +34,7 @@ enum sp__parked sp__sleepers_sleep(struct sp__sleepers *sleepers, const sp_queue
                                                           .context = &sleep,
                                                           .deadline = deadline,
                                                           .spun = true });
+    SP__PAUSE("queue: slept");
     if (parked == SP__PARK_RECHECK)
         sp__sleepers_set_off(sleepers);
     return parked;

@@ -1,6 +1,7 @@
 /* One interface to the three places where items lie; no waiting here.
 
    SPDX-License-Identifier: MIT */
+#include "base/pause.h"
 #include "park/spin.h"
 #include "queue/queue.h"
 
@@ -146,6 +147,7 @@ uint64_t sp__store_drop(sp_queue *queue)
     unsigned moments = 0;
     if (queue->kind == SP__PILE_STORE)
         return pile_drop(queue);
+    SP__PAUSE("store: to be dropped");
     for (;;) {
         enum sp__tried tried = queue->kind == SP__RING_STORE ? sp__ring_get(&queue->store.ring, &dropper)
                                                              : sp__chain_get(&queue->store.chain, &dropper);
@@ -186,16 +188,19 @@ static struct counts count(const sp_queue *queue)
         const struct sp__ring *ring = &queue->store.ring;
         uint64_t tail = sp__load_seq_cst(&ring->tail);
         counts = (struct counts){ .puts = sp__ring_count(ring, tail), .closed = (tail & SP__RING_CLOSED) != 0 };
+        SP__PAUSE("store: puts read");
         counts.gets = sp__ring_count(ring, sp__load_seq_cst(&ring->head)); /* seq_cst: as above */
     } else if (queue->kind == SP__CHAIN_STORE) {
         const struct sp__chain *chain = &queue->store.chain;
         uint64_t tail = sp__load_seq_cst(&chain->tail.position); /* seq_cst: as above */
         counts = (struct counts){ .puts = sp__chain_count(tail), .closed = (tail & SP__CHAIN_CLOSED) != 0 };
+        SP__PAUSE("store: puts read");
         counts.gets = sp__chain_count(sp__load_seq_cst(&chain->head.position)); /* seq_cst: as above */
     } else {
         const struct sp__locked_pile *pile = &queue->store.pile;
         /* seq_cst: as above */
         counts = (struct counts){ .closed = sp__load_seq_cst(&pile->closed), .puts = sp__load_seq_cst(&pile->puts) };
+        SP__PAUSE("store: puts read");
         counts.gets = sp__load_seq_cst(&pile->gets); /* seq_cst: as above */
     }
     return counts;

@@ -11,6 +11,7 @@
 #include <spool/sync.h>
 
 #include "base/atomic.h"
+#include "base/pause.h"
 #include "park/deadline.h"
 #include "park/park.h"
 
@@ -152,6 +153,7 @@ static bool is_acting(void *context)
 static sp_status run_action(struct arrival *self)
 {
     sp_barrier *barrier = self->barrier;
+    SP__PAUSE("barrier: all arrived");
     SP__TELL_ACQUIRE(barrier);
     void *exception = NULL;
     self->passes = barrier->sp_action_ == NULL || (bool)(sp__os_call_catching((void (*)(void))barrier->sp_action_,
@@ -161,6 +163,7 @@ static sp_status run_action(struct arrival *self)
         self->passes = false;
     SP__TELL_RELEASE(barrier);
     wake(barrier, self->passes ? SP__PARK_GRANTED : SP__PARK_REFUSED, end_round, self); /* LAST TOUCH */
+    SP__PAUSE("barrier: round ended");
     open_gate(barrier);
     if (exception != NULL)
         sp__os_exception_go_on(exception);
@@ -170,6 +173,7 @@ static sp_status run_action(struct arrival *self)
 static sp_status sleep_for_others(struct arrival *self, enum sp__parked parked, unsigned *ret_index)
 {
     if (parked == SP__PARK_TIMEOUT) {
+        SP__PAUSE("barrier: out of time");
         wake(self->barrier, SP__PARK_REFUSED, break_round, self);
         return SP_TIMEOUT;
     }
@@ -203,6 +207,7 @@ sp_status sp_barrier_wait(sp_barrier *barrier, unsigned *ret_index, double timeo
             return SP_BROKEN_BARRIER;
         if (self.is == IS_LAST)
             break;
+        SP__PAUSE("barrier: at the gate");
         sp__park(&(struct sp__wait){ .address = barrier,
                                      .kind = SP__BARRIER_GATE,
                                      .must_wait = is_acting,
@@ -218,12 +223,14 @@ sp_status sp_barrier_wait(sp_barrier *barrier, unsigned *ret_index, double timeo
 void sp_barrier_reset(sp_barrier *barrier)
 {
     wake(barrier, SP__PARK_REFUSED, renew, barrier);
+    SP__PAUSE("barrier: reset");
     open_gate(barrier);
 }
 
 void sp_barrier_abort(sp_barrier *barrier)
 {
     wake(barrier, SP__PARK_REFUSED, break_it, barrier);
+    SP__PAUSE("barrier: aborted");
     open_gate(barrier);
 }
 

@@ -4,6 +4,7 @@
 #include <spool/sync.h>
 
 #include "base/atomic.h"
+#include "base/pause.h"
 #include "park/deadline.h"
 #include "park/park.h"
 #include "park/spin.h"
@@ -21,6 +22,7 @@ void sp_event_set(sp_event *event)
        LAST TOUCH: a waiter may free the event, below it is a number. */
     while (!sp__cas_seq_cst(&event->sp_word_, &seen, (seen + ONE_COUNT) | SET))
         continue;
+    SP__PAUSE("event: set");
     if (sp__park_maybe_waiters(event))
         sp__unpark(
             &(struct sp__wake){ .address = event, .kind = SP__EVENT, .most = SIZE_MAX, .token = SP__PARK_RECHECK });
@@ -74,12 +76,14 @@ bool sp_event_wait(sp_event *event, double timeout)
     if (deadline != SP__PASSED && set_soon(&wait))
         return true;
     while (deadline != SP__PASSED) {
+        SP__PAUSE("event: not set");
         enum sp__parked parked = sp__park(&(struct sp__wait){ .address = event,
                                                               .kind = SP__EVENT,
                                                               .must_wait = not_set_since,
                                                               .context = &wait,
                                                               .deadline = deadline,
                                                               .spun = true });
+        SP__PAUSE("event: slept");
         /* acquire: pairs with the change in sp_event_set; a set may come with the time-out, then it counts */
         if (sp__load_acquire(&event->sp_word_) != wait.before)
             return true;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/pause.h"
 #include "os/lifecycle.h"
 #include "park/spin.h"
 #include "park/wait_graph.h"
@@ -102,6 +103,7 @@ static enum sp__slept sp__lock_sleep(struct sp__lock_env *env, uint64_t *word, u
         env->since = sp__os_now();
     else if (!untimed)
         sp__graph_look(word); /* it was woken, and another has the lock */
+    SP__PAUSE("lock: marked");
     enum sp__parked parked = sp__park(&(struct sp__wait){ .address = word,
                                                           .kind = heir ? SP__LOCK_HEIR : SP__LOCK,
                                                           .must_wait = still_as_seen,
@@ -110,6 +112,7 @@ static enum sp__slept sp__lock_sleep(struct sp__lock_env *env, uint64_t *word, u
                                                           .deadline = env->deadline,
                                                           .edge = untimed ? &env->edge : NULL,
                                                           .spun = true });
+    SP__PAUSE("lock: slept");
     if (parked != SP__PARK_CHANGED)
         env->spin = (struct sp__spin)SP__SPIN; /* a new wait: the lock may be ours in a moment */
     return parked == SP__PARK_CHANGED   ? SP__SLEPT_NOT

@@ -4,6 +4,7 @@
 #include <spool/sync.h>
 
 #include "base/atomic.h"
+#include "base/pause.h"
 #include "park/deadline.h"
 #include "park/park.h"
 #include "park/spin.h"
@@ -63,6 +64,7 @@ static bool acquire(sp_semaphore *semaphore, int64_t deadline)
             return false;
         if (sp__spin(&spin))
             continue;
+        SP__PAUSE("semaphore: no permit");
         enum sp__parked parked = sp__park(&(struct sp__wait){ .address = semaphore,
                                                               .kind = SP__SEMAPHORE,
                                                               .must_wait = no_permit,
@@ -119,6 +121,7 @@ sp_status sp_semaphore_release(sp_semaphore *semaphore, unsigned n)
             return SP_VALUE_ERROR;
         if (seen >= ONE_SLEEPER) {
             struct release release = { semaphore, n, false };
+            SP__PAUSE("semaphore: sleepers seen");
             sp__unpark(&(struct sp__wake){ .address = semaphore,
                                            .kind = SP__SEMAPHORE,
                                            .most = n,
@@ -127,6 +130,7 @@ sp_status sp_semaphore_release(sp_semaphore *semaphore, unsigned n)
                                            .context = &release });
             return release.fits ? SP_OK : SP_VALUE_ERROR;
         }
+        SP__PAUSE("semaphore: no sleepers seen");
         /* release: pairs with the acquire in take_permit.  LAST TOUCH: who gets the permit may free the semaphore. */
     } while (!sp__cas_release(&semaphore->sp_word_, &seen, seen + n));
     return SP_OK;

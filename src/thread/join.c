@@ -6,6 +6,7 @@
 #include <spool/time.h>
 
 #include "base/atomic.h"
+#include "base/pause.h"
 #include "base/refcount.h"
 #include "park/deadline.h"
 #include "park/park.h"
@@ -31,14 +32,17 @@ static bool wait_for_state(sp_thread *thread, enum sp__thread_state wanted, int6
     while (sp__load_acquire(&thread->state) < (uint32_t)wanted) {
         if (deadline == SP__PASSED)
             return false;
+        SP__PAUSE("join: not there");
         if (sp__park(&(struct sp__wait){ .address = &thread->state,
                                          .kind = SP__THREAD_END,
                                          .must_wait = not_there_yet,
                                          .context = &wait,
                                          .deadline = deadline,
                                          .edge = deadline == SP__NEVER ? edge : NULL,
-                                         .spun = true }) == SP__PARK_TIMEOUT)
+                                         .spun = true }) == SP__PARK_TIMEOUT) {
+            SP__PAUSE("join: out of time");
             deadline = SP__PASSED; /* one more look: it may have ended together with the time */
+        }
     }
     return true;
 }

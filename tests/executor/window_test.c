@@ -1,0 +1,151 @@
+/* Windows of a pool, held open: a worker that is about to sleep or to end, a submitter that is about to wait.
+
+   SPDX-License-Identifier: MIT */
+#include "window.h"
+
+#include <spool.h>
+
+static sp_status answer(const int *in, int *out)
+{
+    *out = *in;
+    return SP_OK;
+}
+SP_TASK(answer, int, int);
+
+static void assert_answers(sp_future *future, int expected)
+{
+    int value = -1;
+    assert_int_equal(sp_result(future, &value, (double)test_patience()), SP_OK);
+    assert_int_equal(value, expected);
+    sp_future_release(future);
+}
+
+static void end_pool(sp_executor *pool)
+{
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+}
+
+/* It has looked and found nothing, and counts as one that searches: who submits then calls nobody. */
+static void a_task_that_comes_before_a_worker_sleeps_is_run(void **state)
+{
+    (void)state;
+    sp_executor *pool = sp_thread_pool(.max_workers = 1);
+    struct pause *window = pause_at("crew: found nothing");
+    assert_answers(sp_submit(pool, answer, 1), 1);
+    pause_await(window);
+    sp_future *future = sp_submit(pool, answer, 2);
+    pause_end(window);
+    assert_answers(future, 2);
+    end_pool(pool);
+}
+
+static void submit_when_a_worker_is(const char *site)
+{
+    sp_executor *pool = sp_thread_pool(.max_workers = 1);
+    struct pause *found_nothing = pause_at("crew: found nothing");
+    assert_answers(sp_submit(pool, answer, 1), 1);
+    pause_await(found_nothing);
+    struct pause *window = pause_at(site);
+    pause_end(found_nothing);
+    pause_await(window);
+    sp_future *future = sp_submit(pool, answer, 2);
+    pause_end(window);
+    assert_answers(future, 2);
+    end_pool(pool);
+}
+
+static void a_task_that_comes_when_a_worker_lies_down_is_run(void **state)
+{
+    (void)state;
+    submit_when_a_worker_is("park: linked");
+    submit_when_a_worker_is("park: asleep");
+}
+
+/* Its time is up; a task comes, and calls it before it has ended. */
+static void a_worker_whose_idle_time_is_up_runs_the_task_that_comes_then(void **state)
+{
+    (void)state;
+    sp_executor *pool = sp_thread_pool(.max_workers = 1, .idle_seconds = 0.001);
+    struct pause *window = pause_at("crew: rises");
+    assert_answers(sp_submit(pool, answer, 1), 1);
+    pause_await(window);
+    sp_future *future = sp_submit(pool, answer, 2);
+    pause_end(window);
+    assert_answers(future, 2);
+    end_pool(pool);
+}
+
+/* The same for the end of the pool. */
+static void a_worker_whose_idle_time_is_up_when_the_pool_is_shut_down_ends(void **state)
+{
+    (void)state;
+    sp_executor *pool = sp_thread_pool(.max_workers = 1, .idle_seconds = 0.001);
+    struct pause *window = pause_at("crew: rises");
+    assert_answers(sp_submit(pool, answer, 1), 1);
+    pause_await(window);
+    assert_int_equal(sp_shutdown(pool, .no_wait = true), SP_OK);
+    pause_end(window);
+    end_pool(pool);
+}
+
+/* ---- a bound ---- */
+
+static sp_event gate;
+
+static sp_status wait_at_gate(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return sp_event_wait(&gate, SP_FOREVER) ? SP_OK : SP_TIMEOUT;
+}
+SP_TASK(wait_at_gate, sp_none, sp_none);
+
+struct submitting {
+    sp_executor *pool;
+    sp_future *future;
+};
+
+static void submit(void *context)
+{
+    struct submitting *submitting = context;
+    submitting->future = sp_submit(submitting->pool, answer, 3);
+}
+
+static void await_done(sp_future *future)
+{
+    assert_true(sp_future_wait(future, (double)test_patience()));
+    sp_future_release(future);
+}
+
+/* There was no room; then all that was queued is run before the submitter waits. */
+static void room_that_comes_before_a_submitter_waits_is_taken(void **state)
+{
+    (void)state;
+    struct submitting submitting = { sp_thread_pool(.max_workers = 1, .max_pending = 1), NULL };
+    one submitter;
+    sp_future *runs = sp_submit(submitting.pool, wait_at_gate, SP_NONE);
+    test_await(sp_future_running(runs));
+    sp_future *queued = sp_submit(submitting.pool, answer, 2);
+    struct pause *window = pause_at("pool: no room");
+    one_start(&submitter, submit, &submitting);
+    pause_await(window);
+    sp_event_set(&gate);
+    await_done(runs);
+    await_done(queued);
+    pause_end(window);
+    one_end(&submitter);
+    assert_answers(submitting.future, 3);
+    end_pool(submitting.pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_task_that_comes_before_a_worker_sleeps_is_run),
+        cmocka_unit_test(a_task_that_comes_when_a_worker_lies_down_is_run),
+        cmocka_unit_test(a_worker_whose_idle_time_is_up_runs_the_task_that_comes_then),
+        cmocka_unit_test(a_worker_whose_idle_time_is_up_when_the_pool_is_shut_down_ends),
+        cmocka_unit_test(room_that_comes_before_a_submitter_waits_is_taken),
+    };
+    return cmocka_run_group_tests_name("window", tests, NULL, NULL);
+}
