@@ -3,7 +3,7 @@
    In the common subset of C11 and C++03: the library compiles it over base/atomic.h and the parking lot, the model in
    tests/model over a checker's atomics.  Whoever includes it first defines
      sp__once_word            the type of the word
-     sp__load_acquire, sp__cas_relaxed, sp__exchange_release   as in base/atomic.h
+     sp__load_acquire, sp__cas_acquire, sp__cas_relaxed, sp__exchange_release   as in base/atomic.h
      SP__PAUSE                as in base/pause.h
    and the functions declared below as "environment".
 
@@ -56,8 +56,8 @@ static inline bool sp__once_begin(sp__once_word *word)
     uint64_t seen;
     while ((seen = sp__load_acquire(word)) != SP__ONCE_DONE) { /* acquire: pairs with the release in sp__once_end */
         uint64_t self = sp__once_self(word, seen);
-        /* relaxed: nothing was done before it was new */
-        if (seen == 0 && sp__cas_relaxed(word, &seen, self))
+        /* acquire: pairs with the release of a run that came to nothing, perhaps since we looked */
+        if (seen == 0 && sp__cas_acquire(word, &seen, self))
             return true;
         if (seen != 0 && seen != SP__ONCE_DONE)
             sp__once_await(word, seen);
