@@ -157,6 +157,11 @@ bool sp__runner_adopt(struct sp__runner *runner)
     return sp__os_at_thread_end(thread_ends, runner) == 0;
 }
 
+bool sp__runner_is_told(const struct sp__runner *runner)
+{
+    return runner != &unlisted && notices < sp__os_end_rounds(); /* in the last round nobody is told any more */
+}
+
 /* ---- foreign threads ---- */
 
 /* Look at two of the records: has a thread gone without notice?  Its record, out of the list, or NULL. */
@@ -217,11 +222,6 @@ static void init_foreign(void)
     if (foreign != NULL)
         free_record(foreign);
     begin_unlisted();
-}
-
-bool sp__runner_lacks_notice(void)
-{
-    return sp__self()->thread_runner == &unlisted && notices < sp__os_end_rounds();
 }
 
 struct sp__runner *sp__self_first(void)

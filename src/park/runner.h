@@ -86,8 +86,8 @@ void sp__runner_init(struct sp__runner *runner, const char *name);
 void sp__runner_forget(struct sp__runner *runner);
 /* Make *runner that of the calling thread, at the thread's start.  False: nobody will be told of its end. */
 bool sp__runner_adopt(struct sp__runner *runner);
-/* True in a thread of whose end nobody will be told, because there was no memory for that. */
-bool sp__runner_lacks_notice(void);
+/* Will anybody be told of the end of the calling thread, whose runner that is? */
+bool sp__runner_is_told(const struct sp__runner *runner);
 /* A runner that is kept longer than its thread: that is gone now. */
 void sp__runner_gone(struct sp__runner *runner);
 /* Does `id` name the current runner or one that waits below it on this stack? */

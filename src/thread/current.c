@@ -91,11 +91,10 @@ sp_thread *sp_thread_current(void)
         return runner->thread;
     if (is_main_to_be())
         return adopt_main(runner);
-    if (sp__runner_lacks_notice()) { /* its record would stay for ever, and name a runner that is gone */
-        errno = ENOMEM;
-        return NULL;
-    }
-    return new_record(runner);
+    if (sp__runner_is_told(runner))
+        return new_record(runner);
+    errno = ENOMEM;
+    return NULL; /* its record would outlive it, listed for ever */
 }
 
 sp_thread *sp_thread_main(void)
@@ -119,7 +118,9 @@ void sp__runner_ends(struct sp__runner *runner)
 static void foreign_left(sp_thread *thread)
 {
     bool is_main = thread == sp_thread_main();
-    (void)sp__registry_end(thread);
+    /* relaxed: written by this thread.  Who forked in a task, and ended in it, has ended as that already. */
+    if (sp__load_relaxed(&thread->state) == SP__THREAD_RUNNING)
+        (void)sp__registry_end(thread);
     /* release: pairs with the acquire in sp__thread_finish: as gone as it can be seen from inside */
     sp__store_release(&thread->state, SP__THREAD_GONE);
     sp__thread_wake_joiners(thread);
@@ -162,7 +163,7 @@ void sp__main_after_fork(void)
     sp_thread *forked = bottom()->thread;
     if (forked != NULL)
         take_along(forked);
-    else if ((forked = new_record(bottom())) != NULL)
+    else if (sp__runner_is_told(bottom()) && (forked = new_record(bottom())) != NULL)
         forked->daemon = false;
     if (forked != NULL && forked != &main_record)
         sp__ref_up(&forked->refs);           /* never given up, as in adopt_main */

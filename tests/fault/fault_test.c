@@ -126,7 +126,9 @@ static void *ask_for_handle(void *arg)
 static bool foreign_threads(void)
 {
     bool refused;
+    size_t before = sp_thread_active_count();
     test_join(test_thread(ask_for_handle, &refused));
+    assert_int_equal(sp_thread_active_count(), before); /* whatever was refused, its record has gone with it */
     return !refused;
 }
 

@@ -3,6 +3,8 @@
    SPDX-License-Identifier: MIT */
 #include "testing.h"
 
+#include <limits.h>
+
 #include <string.h>
 #include <unistd.h>
 
@@ -359,6 +361,39 @@ static void renames_are_not_kept_for_ever(void **state)
     sp_thread_release(running);
 }
 
+/* ---- a destructor that asks for its handle in every round ---- */
+
+enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS };
+static pthread_key_t round_key;
+static int rounds, given; /* of the thread that the test has joined */
+
+static void ask_in_each_round(void *value)
+{
+    if (++rounds < ROUNDS)
+        assert_int_equal(pthread_setspecific(round_key, value), 0);
+    given += sp_thread_current() != NULL;
+}
+
+static void *set_round_key(void *arg)
+{
+    (void)arg;
+    assert_non_null(sp_thread_current());
+    assert_int_equal(pthread_setspecific(round_key, &round_key), 0);
+    return NULL;
+}
+
+static void a_handle_of_the_last_round_is_not_listed_for_ever(void **state)
+{
+    (void)state;
+    size_t before = sp_thread_active_count();
+    assert_int_equal(pthread_key_create(&round_key, ask_in_each_round), 0);
+    test_join(test_thread(set_round_key, NULL));
+    assert_int_equal(rounds, ROUNDS);
+    assert_true(given >= 1);
+    assert_int_equal(sp_thread_active_count(), before);
+    assert_int_equal(pthread_key_delete(round_key), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +408,7 @@ int main(void)
         cmocka_unit_test(join_all_waits_for_threads_and_pools),
         cmocka_unit_test(every_call_may_fail),
         cmocka_unit_test(renames_are_not_kept_for_ever),
+        cmocka_unit_test(a_handle_of_the_last_round_is_not_listed_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
