@@ -355,6 +355,32 @@ static void a_task_forks_and_returns_and_the_child_runs_no_other(void **state)
     close(ran_in_child[1]);
 }
 
+static sp_status fork_and_end_oddly(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    pid_t child = fork();
+    if (child == 0) {
+        stress_expect(write(well[1], "", 1) == 1);
+        pthread_exit(NULL);
+    }
+    returning = child;
+    return SP_OK;
+}
+SP_TASK(fork_and_end_oddly, sp_none, sp_none);
+
+/* The worker's record, which the fork took along, ended twice then: in the list of failures, which had no end any more. */
+static void a_task_forks_and_ends_its_thread_and_the_child_ends(void **state)
+{
+    (void)state;
+    if (THREAD_SANITIZER)
+        return;
+    fflush(stdout);
+    sp_auto(sp_executor) own = sp_thread_pool(.max_workers = 1);
+    sp_auto(sp_future) forking = sp_submit(own, fork_and_end_oddly);
+    assert_int_equal(sp_result(forking, NULL, SP_FOREVER), SP_OK);
+    assert_true(child_is_well(returning, CHILD_LIMIT));
+}
+
 /* ---- a busy pool ---- */
 
 static sp_event busy; /* set while the parent's threads shall work: the child gets the CPUs */
@@ -531,6 +557,7 @@ int main(void)
         cmocka_unit_test(a_wait_goes_on_in_the_child_of_a_hook),
         cmocka_unit_test(a_task_forks),
         cmocka_unit_test(a_task_forks_and_returns_and_the_child_runs_no_other),
+        cmocka_unit_test(a_task_forks_and_ends_its_thread_and_the_child_ends),
         cmocka_unit_test(children_of_a_busy_pool),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
