@@ -43,7 +43,8 @@ static struct {
     bool is_drainable; /* process exit knows of us */
 } heap;                /* guarded by lock */
 
-static uint64_t pending; /* atomic, written under lock: timers that are PENDING or FIRING */
+static uint64_t pending; /* atomic, written under lock: timers that are PENDING or FIRING, or that the timer thread gives up */
+static uint64_t keeper;  /* atomic: the id of the timer thread, 0 before there was one */
 
 /* ---- the heap; all under the lock ---- */
 
@@ -152,6 +153,11 @@ static void decide(sp_timer *timer, enum state state)
 {
     timer->state = state;
     sp_condition_notify_all(&timer->decided);
+}
+
+/* Under the lock: who waits for all timers need not wait for this one any more. */
+static void count_off(void)
+{
     if (sp__sub_relaxed(&pending, 1) == 1) /* relaxed: for has_pending, which is asked again until there is none */
         sp_condition_notify_all(&drained);
 }
@@ -188,16 +194,18 @@ static bool fire(sp_timer *timer)
     timer->os_errno = error;
     decide(timer, thread != NULL ? STARTED : FAILED);
     sp_lock_release(&lock);
-    ref_down(timer);
+    ref_down(timer); /* may drop the argument, and tell of an error: before it is counted off */
     if (process != sp__process_number)
         return false;
     sp_lock_acquire(&lock);
+    count_off();
     return true;
 }
 
 static sp_status keep_time(const void *arg, void *result)
 {
     (void)arg, (void)result;
+    sp__store_relaxed(&keeper, sp__self_id()); /* relaxed: for has_pending, in this thread */
     sp_lock_acquire(&lock);
     for (sp_timer *due; (due = await_due()) != NULL;)
         if (!fire(due))
@@ -245,10 +253,12 @@ void sp__timers_stop(void)
 
 /* ---- process exit: what is pending is waited for ---- */
 
+/* What the timer thread runs itself, drops and hooks, waits for no timer: these wait for that thread. */
 static bool has_pending(struct sp__drainable *drainable)
 {
     (void)drainable;
-    return sp__load_relaxed(&pending) > 0; /* relaxed: asked again until nothing is left */
+    /* relaxed: asked again until nothing is left; written by this thread, if it is the one */
+    return sp__load_relaxed(&pending) > 0 && sp__load_relaxed(&keeper) != sp__self_id();
 }
 
 static bool drain(struct sp__drainable *drainable, int64_t deadline)
@@ -279,6 +289,7 @@ void sp__timers_after_fork(void)
     memset(&earlier, 0, sizeof earlier);
     memset(&drained, 0, sizeof drained);
     sp__store_relaxed(&pending, 0); /* relaxed: alone in the child */
+    sp__store_relaxed(&keeper, 0);  /* relaxed: as above; it may be this thread, which keeps no time any more */
     memset(&heap, 0, sizeof heap);  /* the parent's timers are closed here; their memory is theirs */
 }
 
@@ -363,6 +374,7 @@ bool sp_timer_cancel(sp_timer *timer)
     if (was_pending) {
         take_out(timer);
         decide(timer, CANCELLED);
+        count_off();
     }
     bool never_runs = timer->state == CANCELLED || timer->state == FAILED;
     sp_lock_release(&lock);

@@ -390,6 +390,71 @@ static void the_last_handle_may_go_while_it_is_joined(void **state)
     }
 }
 
+/* ---- the drop of a timer that nobody holds ---- */
+
+static uint32_t late_drops; /* atomic: those in the timer thread, which had the last reference */
+
+static void drop_slowly(void *arg)
+{
+    (void)arg;
+    if (strcmp(sp_thread_name(sp_thread_current()), "spool-timer") == 0) {
+        sp_sleep(0.002);
+        sp__add_seq_cst(&late_drops, 1);
+    }
+    sp__add_seq_cst(&drops, 1);
+}
+
+static sp_status do_nothing(const int *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return SP_OK;
+}
+SP_TASK_OWNING(do_nothing, int, sp_none, drop_slowly, NULL);
+
+/* Who has the last reference is a matter of chance: as often as it takes for the timer thread to have it. */
+static void join_all_waits_for_drops_in_the_timer_thread(void **state)
+{
+    enum { MOST = 20000, ENOUGH = 3 };
+    (void)state;
+    starts_from_nothing();
+    sp__store_relaxed(&late_drops, 0);
+    for (uint32_t i = 1; i <= MOST && sp__load_relaxed(&late_drops) < ENOUGH; i++) {
+        sp_timer_release(sp_timer_start(0, do_nothing, 0));
+        assert_true(sp_join_all(SP_FOREVER));
+        assert_int_equal(sp__load_seq_cst(&drops), i);
+    }
+    assert_true(sp__load_relaxed(&late_drops) > 0);
+}
+
+/* A drop in the timer thread that waits for all that there is: not for the timer whose argument it drops. */
+static void drop_when_all_is_done(void *arg)
+{
+    (void)arg;
+    assert_true(sp_join_all(SP_FOREVER));
+    sp__add_seq_cst(&drops, 1);
+}
+
+static sp_status never_run(const int *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp__add_seq_cst(&runs, 1);
+    return SP_OK;
+}
+SP_TASK_OWNING(never_run, int, sp_none, drop_when_all_is_done, NULL);
+
+static void a_drop_in_the_timer_thread_does_not_wait_for_itself(void **state)
+{
+    (void)state;
+    starts_from_nothing();
+    sp_timer *timer = sp_timer_start(0.05, never_run, 0);
+    sp__fault_arm(1, true); /* its thread is not to be had: the timer thread drops the argument */
+    test_await(sp__load_seq_cst(&drops) == 1);
+    sp__fault_disarm();
+    assert_int_equal(sp_timer_join(timer, SP_FOREVER), SP_OS_ERROR);
+    sp_timer_release(timer);
+    assert_int_equal(sp__load_seq_cst(&runs), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +467,8 @@ int main(void)
         cmocka_unit_test(order_of_start_task_and_join),
         cmocka_unit_test(joiners_are_woken_by_their_own_timer_only),
         cmocka_unit_test(the_last_handle_may_go_while_it_is_joined),
+        cmocka_unit_test(join_all_waits_for_drops_in_the_timer_thread),
+        cmocka_unit_test(a_drop_in_the_timer_thread_does_not_wait_for_itself),
         cmocka_unit_test(process_exit_waits_for_a_pending_timer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
