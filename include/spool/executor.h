@@ -72,8 +72,9 @@ typedef struct sp_executor_statistics {
    .max_workers others run.  Those that wait for futures of the pool do not count, others run in their place: so there may be
    more threads for a while, and, when such a wait ends, more tasks that run; a pool of one worker whose tasks wait for each
    other is no lock.  Tasks that wait for what others run already do count when .max_compensation waits are compensated for; but
-   when all tasks of the pool sleep, in waits for whatever, and others are queued, one more begins, at first after a
-   millisecond, then more and more slowly.  (A wait that the library knows nothing of, for a pipe, say, is no sleep.)  A pool that has nothing to do makes no system call.
+   when all tasks of the pool sleep, at least one of them in such a wait, and others are queued, one more begins, at first after
+   a millisecond, then more and more slowly.  Tasks that all sleep in other waits are only reported
+   (sp_set_starvation_hook()).  (A wait that the library knows nothing of, for a pipe, say, is no sleep.)  A pool that has nothing to do makes no system call.
 
    Workers have the CPU mask and the scheduling of the thread that makes the pool, whoever's submit starts them, as far as the
    system allows: one that is to leave a nice of 10 for 0 may have to keep it.  They are never real-time (SCHED_FIFO, SCHED_RR)
