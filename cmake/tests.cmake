@@ -8,7 +8,7 @@ set(SPOOL_TEST_LIBRARY STATIC CACHE STRING "How the tests are linked with the li
 spool_library(spool_for_tests ${SPOOL_TEST_LIBRARY})
 if(SPOOL_TEST_LIBRARY STREQUAL "SHARED")
     set_target_properties(spool_for_tests PROPERTIES C_VISIBILITY_PRESET default)
-    target_link_options(spool_for_tests PUBLIC LINKER:-z,now PRIVATE LINKER:-Bsymbolic)
+    target_link_options(spool_for_tests PUBLIC LINKER:-z,now PRIVATE LINKER:-Bsymbolic-functions)
     set(CMAKE_LINK_DEPENDS_NO_SHARED ON)
     # Jumped to from inline functions, and hidden.
     add_library(spool_tell OBJECT src/os/tell.c)
