@@ -7,6 +7,7 @@
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "conformance/bunch.h"
 #include "park/deadline.h"
 #include "park/park.h"
 
@@ -133,6 +134,52 @@ static void hook_keeps_lock(bool hook_ends_first)
     sp_lock_acquire(&log_lock);
 }
 
+static sp_thread *second;
+
+static sp_status take_both(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_lock_acquire(&log_lock);
+    sp_lock_acquire(&lock);
+    return SP_OK;
+}
+SP_TASK(take_both, sp_none, sp_none);
+
+/* Short, until the other waiter sleeps, too; the next time it lasts. */
+static int64_t stay_when_another_waits(void *context)
+{
+    (void)context;
+    if (!thread_sleeps((long)sp_thread_native_id(second)))
+        return sp__os_now() + 1000000;
+    sp__self()->hooks = NULL;
+    sp_event_set(&in_hook);
+    sp_event_wait(&hook_may_end, SP_FOREVER);
+    return SP__NEVER;
+}
+
+static sp_status wait_as_first(const sp_none *in, sp_none *out)
+{
+    static const struct sp__block_hooks staying = {
+        .before = nothing, .after = nothing, .alarm = at_once, .late = stay_when_another_waits
+    };
+    (void)in, (void)out;
+    sp__self()->hooks = &staying;
+    sp_lock_acquire(&lock);
+    return SP_OK;
+}
+SP_TASK(wait_as_first, sp_none, sp_none);
+
+/* Two wait for main's lock.  The first is in its hook, and does not stand for the other: main wants what that has. */
+static void first_of_two_is_in_its_hook(void)
+{
+    sp_lock_acquire(&lock);
+    sp_thread_release(sp_start(wait_as_first));
+    test_await(sp__park_maybe_waiters(&lock));
+    second = sp_start(take_both);
+    sp_event_wait(&in_hook, SP_FOREVER);
+    sp_lock_acquire(&log_lock);
+}
+
 static void hook_closes_cycle(void)
 {
     hook_keeps_lock(false);
@@ -161,10 +208,9 @@ static void hook_takes_awaited_lock(void)
 }
 
 static const struct child_case cases[] = {
-    { "wants", main_wants_what_the_hook_has },
-    { "closes", hook_closes_cycle },
-    { "prepares", hook_prepares_cycle },
-    { "takes", hook_takes_awaited_lock },
+    { "wants", main_wants_what_the_hook_has }, { "closes", hook_closes_cycle },
+    { "prepares", hook_prepares_cycle },       { "takes", hook_takes_awaited_lock },
+    { "first", first_of_two_is_in_its_hook },
 };
 
 /* ---- the tests ---- */
@@ -189,6 +235,8 @@ static void a_cycle_is_reported_though_a_hook_was_called_in_a_wait(void **state)
     }
     struct child_end end = child_run(program, "takes", NULL);
     child_aborted(&end, "waits for the lock");
+    end = child_run(program, "first", NULL);
+    child_aborted(&end, "a cycle of 2: ");
 }
 
 static sp_future *ring[2];

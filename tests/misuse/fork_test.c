@@ -68,6 +68,7 @@ static void values_in_child(void)
     must(sp_semaphore_acquire_timeout(&two, SP_NOWAIT) && sp_semaphore_acquire_timeout(&two, SP_NOWAIT));
     must(!sp_semaphore_acquire_timeout(&two, 0.001));
     must(sp_semaphore_release(&empty, 1) == SP_OK); /* the parent's sleeper is not given it */
+    must(empty.sp_word_ == 1);
     must(sp_semaphore_acquire_timeout(&empty, SP_FOREVER) && !sp_semaphore_acquire_timeout(&empty, SP_NOWAIT));
     sp_once_call(&once, nothing, NULL);
     sp_event_set(&unset);
@@ -116,6 +117,9 @@ static void waiters_in_child(void)
     must(sp_barrier_wait(&pair, NULL, SP_FOREVER) == SP_BROKEN_BARRIER);
     sp_barrier_reset(&pair);
     must(!sp_barrier_broken(&pair));
+    pthread_t guest = test_thread(wait_at_barrier, NULL);
+    must(sp_barrier_wait(&pair, NULL, SP_FOREVER) == SP_OK);
+    test_join(guest);
     must(sp_barrier_wait(&unused, NULL, SP_FOREVER) == SP_OK);
 }
 
@@ -138,7 +142,8 @@ static void main_in_child(void)
 {
     must(sp_thread_native_id(sp_thread_current()) == (uint64_t)getpid());
     must(sp_thread_main() == sp_thread_current() && sp_thread_is_alive(sp_thread_main()));
-    must(sp_thread_active_count() == 1);
+    must(sp_thread_active_count() == 1 && !sp_thread_is_daemon(sp_thread_main()));
+    must(sp__load_acquire(&sp_thread_main()->refs) == 2); /* it stays whatever becomes of the thread */
 }
 
 static void *fork_here(void *arg)

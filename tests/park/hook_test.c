@@ -1,4 +1,4 @@
-/* A block hook that forks in the middle of a wait.
+/* What runs in the middle of a wait: a block hook that forks, a task on the stack of another.
 
    SPDX-License-Identifier: MIT */
 #include "child.h"
@@ -84,9 +84,44 @@ static void hook(void)
     _exit(0);
 }
 
+/* ---- a task that a waiting task runs on its stack ---- */
+
+static sp_lock lock;
+static sp_condition condition;
+
+static void *wait_to_be_notified(void *arg)
+{
+    sp_lock_acquire(&lock);
+    must(sp_condition_wait(&condition, &lock, SP_FOREVER));
+    return arg;
+}
+
+/* It has notified a waiter, and ends with the lock: the waiter is awake, to find that. */
+static void pop(void)
+{
+    struct sp__runner task;
+    (void)test_thread(wait_to_be_notified, NULL);
+    test_await(sp__park_maybe_waiters(&condition));
+    sp__runner_push(&task, "task");
+    sp_lock_acquire(&lock);
+    sp_condition_notify(&condition, 1);
+    must(!sp__list_empty(&task.deferred));
+    sp__runner_pop(&task);
+    must(sp__list_empty(&task.deferred));
+    _exit(0);
+}
+
+static void want_lock_of_outer(void)
+{
+    struct sp__runner task;
+    sp_lock_acquire(&lock);
+    sp__runner_push(&task, "task");
+    sp_lock_acquire(&lock);
+}
+
 /* ---- the tests ---- */
 
-static const struct child_case cases[] = { { "hook", hook } };
+static const struct child_case cases[] = { { "hook", hook }, { "pop", pop }, { "outer", want_lock_of_outer } };
 
 static void passes(const char *name)
 {
@@ -105,6 +140,19 @@ static void a_waiter_whose_hook_forks_is_in_its_queue_in_the_child(void **state)
     passes("hook");
 }
 
+static void a_task_that_ends_with_a_lock_has_woken_whom_it_notified(void **state)
+{
+    (void)state;
+    passes("pop");
+}
+
+static void a_task_that_wants_the_lock_of_the_task_below_it_is_reported(void **state)
+{
+    (void)state;
+    struct child_end end = child_run(program, "outer", NULL);
+    child_aborted(&end, "which it holds itself");
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
@@ -112,6 +160,8 @@ int main(int argc, char **argv)
         return child_main(cases, sizeof cases / sizeof cases[0], argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_waiter_whose_hook_forks_is_in_its_queue_in_the_child),
+        cmocka_unit_test(a_task_that_ends_with_a_lock_has_woken_whom_it_notified),
+        cmocka_unit_test(a_task_that_wants_the_lock_of_the_task_below_it_is_reported),
     };
     return cmocka_run_group_tests_name("hook", tests, NULL, NULL);
 }

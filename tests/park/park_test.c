@@ -9,6 +9,7 @@
 
 #include "base/atomic.h"
 #include "base/nested.h"
+#include "conformance/bunch.h"
 #include "os/fault.h"
 #include "os/os.h"
 #include "park/deadline.h"
@@ -305,6 +306,44 @@ static void nobody_is_counted_who_does_not_sleep(void **state)
     test_join(thread);
 }
 
+struct late {
+    uint64_t word;
+    int64_t deadline;
+    long system_id; /* atomic */
+    uint32_t ended; /* atomic */
+};
+
+static void *sleep_until_deadline(void *arg)
+{
+    struct late *late = arg;
+    sp__store_release(&late->system_id, syscall(SYS_gettid));
+    assert_int_equal(
+        sp__park(&(struct sp__wait){
+            .address = &late->word, .kind = SP__LOCK, .must_wait = always, .deadline = late->deadline, .spun = true }),
+        SP__PARK_GRANTED);
+    sp__store_release(&late->ended, 1);
+    return NULL;
+}
+
+/* Its record is on its stack, and the waker will write into it. */
+static void whose_time_is_up_stays_until_its_waker_is_done(void **state)
+{
+    (void)state;
+    struct late late = { .deadline = sp__os_now() + 20000000 };
+    struct sp__list woken;
+    pthread_t thread = test_thread(sleep_until_deadline, &late);
+    sp__list_init(&woken);
+    test_await(sp__park_maybe_waiters(&late.word));
+    sp__unpark_into(&(struct sp__wake){ .address = &late.word, .kind = SP__LOCK, .most = 1, .token = SP__PARK_GRANTED },
+                    &woken);
+    assert_false(sp__list_empty(&woken)); /* it was there in time */
+    test_await(sp__load_acquire(&late.ended) ||
+               (sp__os_now() > late.deadline + 10000000 && thread_sleeps(sp__load_acquire(&late.system_id))));
+    assert_false(sp__load_acquire(&late.ended));
+    sp__wake_unlinked(&woken);
+    test_join(thread);
+}
+
 static bool count_asked(void *context)
 {
     ++*(int *)context;
@@ -462,6 +501,7 @@ int main(void)
         cmocka_unit_test(unpark_matches_address_and_kind),
         cmocka_unit_test(unpark_wakes_the_longest_sleepers_and_tells_of_more),
         cmocka_unit_test(nobody_is_counted_who_does_not_sleep),
+        cmocka_unit_test(whose_time_is_up_stays_until_its_waker_is_done),
         cmocka_unit_test(nobody_is_asked_to_put_off_a_wake_up_that_there_is_not),
         cmocka_unit_test(a_call_of_the_system_comes_after_what_was_put_off),
         cmocka_unit_test(whoever_was_notified_is_awake_in_a_call_of_the_system),

@@ -72,11 +72,19 @@ int sched_getaffinity(pid_t thread, size_t size, cpu_set_t *ret_set)
 
 /* ---- what the tests do ---- */
 
+static bool begins(void)
+{
+    struct sp__spin spin = SP__SPIN;
+    return sp__spin(&spin);
+}
+
 /* A long time without gaps, and nothing was in vain. */
 static int begin(void **state)
 {
     (void)state;
     now += 10 * SECOND;
+    sp__spins_in_vain = 0;
+    assert_true(begins() && sp__may_spin());
     sp__spins_in_vain = 0;
     yields = sleeps = 0;
     return 0;
@@ -96,12 +104,6 @@ static struct sp__spin begin_spin(void)
     struct sp__spin spin = SP__SPIN;
     assert_true(spin_past_short_rounds(&spin));
     return spin;
-}
-
-static bool begins(void)
-{
-    struct sp__spin spin = SP__SPIN;
-    return sp__spin(&spin);
 }
 
 /* How long a spin lasts that nothing ends. */
@@ -297,6 +299,19 @@ static void who_waits_for_another_threads_copy_gives_way_and_sleeps_at_last(void
 
 /* ---- of use, or in vain ---- */
 
+/* Each ends a rest; one of many may be the one that is tried all the same. */
+static void a_spin_that_ends_a_rest_is_none_when_spins_are_in_vain(void **state)
+{
+    (void)state;
+    int spun = 0;
+    for (int i = 0; i < 3; i++) {
+        now = find_gap() + 10 * SECOND;
+        sp__spins_in_vain = SP__SPIN_PATIENCE;
+        spun += begins();
+    }
+    assert_in_range(spun, 0, 1);
+}
+
 static void after_eight_spins_in_vain_one_wait_in_64_spins(void **state)
 {
     (void)state;
@@ -352,6 +367,7 @@ int main(int argc, char **argv)
         TEST(a_yield_that_takes_long_begins_a_rest),
         TEST(who_waits_for_another_threads_copy_gives_way_and_sleeps_at_last),
         TEST(after_eight_spins_in_vain_one_wait_in_64_spins),
+        TEST(a_spin_that_ends_a_rest_is_none_when_spins_are_in_vain),
         TEST(a_spin_that_was_of_use_brings_the_others_back),
         TEST(a_spin_that_took_longer_than_a_sleep_was_in_vain),
     };

@@ -4,13 +4,14 @@
 #include "testing.h"
 
 #include <float.h>
+#include <math.h>
 
 #include <spool.h>
 
 #include "base/atomic.h"
 #include "conformance/bunch.h"
 
-static const double limits[] = { 1e9, 9.1e9, 9.2e9, 9.3e9, 1.8e10, 1.9e10, 1e12, 1e18, 1e19, 1e20, DBL_MAX };
+static const double limits[] = { 1e9, 9.1e9, 9.2e9, 9.3e9, 1.8e10, 1.9e10, 1e12, 1e18, 1e19, 1e20, DBL_MAX, INFINITY };
 enum { LIMITS = sizeof limits / sizeof *limits };
 
 struct waits {

@@ -39,6 +39,87 @@ static void whoever_is_notified_under_the_lock_is_woken_by_its_release(void **st
     test_join(thread);
 }
 
+#define PARKED (UINT64_C(1) << 63)
+#define HANDOFF (UINT64_C(1) << 62)
+
+static bool is_marked(uint64_t mark)
+{
+    return sp__load_acquire(&lock.sp_word_) & mark;
+}
+
+static void *try_for_a_moment(void *arg)
+{
+    assert_false(sp_lock_acquire_timeout(&lock, 0.001));
+    return arg;
+}
+
+static void *take_and_give(void *arg)
+{
+    sp_lock_acquire(&lock);
+    sp_lock_release(&lock);
+    return arg;
+}
+
+/* The release looks for sleepers only where the mark says so. */
+static void whose_time_is_up_at_a_lock_leaves_the_mark_of_the_others(void **state)
+{
+    (void)state;
+    sp_lock_acquire(&lock);
+    test_join(test_thread(try_for_a_moment, NULL));
+    assert_false(is_marked(PARKED));
+    pthread_t other = test_thread(take_and_give, NULL);
+    test_await(sp__park_maybe_waiters(&lock) && is_marked(PARKED));
+    test_join(test_thread(try_for_a_moment, NULL));
+    assert_true(is_marked(PARKED));
+    sp_lock_release(&lock);
+    test_join(other);
+    assert_int_equal(lock.sp_word_, 0);
+}
+
+/* The thread that it is kept free for may have a lower priority, and no CPU. */
+static void a_lock_is_not_kept_free_for_ever_for_one_that_does_not_come(void **state)
+{
+    (void)state;
+    lock.sp_word_ = HANDOFF;
+    sp_lock_acquire(&lock);
+    assert_false(is_marked(HANDOFF));
+    sp_lock_release(&lock);
+    assert_int_equal(lock.sp_word_, 0);
+}
+
+static void a_reentrant_lock_that_was_got_in_time_is_given_up_as_others(void **state)
+{
+    (void)state;
+    sp_rlock rlock = { 0 };
+    assert_true(sp_rlock_acquire_timeout(&rlock, 1));
+    assert_true(sp_rlock_acquire_timeout(&rlock, 1));
+    sp_rlock_release(&rlock);
+    assert_true(sp_rlock_is_owned(&rlock));
+    sp_rlock_release(&rlock);
+    assert_false(sp_rlock_locked(&rlock));
+}
+
+/* ---- events ---- */
+
+static void *wait_for_event(void *event)
+{
+    assert_true(sp_event_wait(event, SP_FOREVER));
+    return NULL;
+}
+
+/* It was set for a moment, and those who waited then go on. */
+static void an_event_that_is_set_and_cleared_wakes_who_waited(void **state)
+{
+    (void)state;
+    sp_event event = { 0 };
+    pthread_t waiter = test_thread(wait_for_event, &event);
+    test_await(sp__park_maybe_waiters(&event));
+    sp_event_set(&event);
+    sp_event_clear(&event);
+    test_join(waiter);
+    assert_false(sp_event_is_set(&event));
+}
+
 /* ---- semaphores ---- */
 
 static uint32_t sleepers_of(const sp_semaphore *semaphore)
@@ -98,6 +179,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whoever_is_notified_under_the_lock_is_woken_by_its_release),
+        cmocka_unit_test(whose_time_is_up_at_a_lock_leaves_the_mark_of_the_others),
+        cmocka_unit_test(a_lock_is_not_kept_free_for_ever_for_one_that_does_not_come),
+        cmocka_unit_test(a_reentrant_lock_that_was_got_in_time_is_given_up_as_others),
+        cmocka_unit_test(an_event_that_is_set_and_cleared_wakes_who_waited),
         cmocka_unit_test(whose_time_is_up_at_a_semaphore_is_not_counted_and_others_are),
         cmocka_unit_test(notifications_do_not_make_a_limit_longer),
     };

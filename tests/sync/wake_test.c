@@ -137,6 +137,58 @@ static void a_barrier_is_reached_while_its_action_runs(void **state)
     assert_int_equal(sp_barrier_n_waiting(&meeting.barrier), 0);
 }
 
+static void come_during_action(void *context)
+{
+    struct meeting *meeting = context;
+    assert_int_equal(sp_barrier_wait(&meeting->barrier, NULL, SP_FOREVER), SP_BROKEN_BARRIER);
+    sp__add_seq_cst(&meeting->passes, 1);
+}
+
+/* Those who came meanwhile are told at once, and not when the action has ended. */
+static void an_abort_during_the_action_is_told_to_all(void **state)
+{
+    (void)state;
+    struct meeting meeting = { .passes = 0 };
+    meeting.barrier = (sp_barrier)SP_BARRIER_ACTION(1, act_once, &meeting);
+    struct bunch first, second;
+    bunch_start(&first, 1, come_during_action, &meeting);
+    assert_true(sp_event_wait(&meeting.in_action, SP_FOREVER));
+    bunch_start(&second, 3, come_during_action, &meeting);
+    bunch_await_sleep(&second);
+    sp_barrier_abort(&meeting.barrier);
+    test_await(sp__load_acquire(&meeting.passes) == 3);
+    bunch_join(&second);
+    sp_event_set(&meeting.go_on);
+    bunch_join(&first);
+    assert_true(sp_barrier_broken(&meeting.barrier));
+}
+
+static void come_after_reset(void *context)
+{
+    struct meeting *meeting = context;
+    assert_int_equal(sp_barrier_wait(&meeting->barrier, NULL, SP_FOREVER), SP_OK);
+    sp__add_seq_cst(&meeting->passes, 1);
+}
+
+/* They go on, to the new round, while the action of the old one runs, which is broken. */
+static void a_reset_during_the_action_begins_a_round(void **state)
+{
+    (void)state;
+    struct meeting meeting = { .passes = 0 };
+    meeting.barrier = (sp_barrier)SP_BARRIER_ACTION(1, act_once, &meeting);
+    struct bunch first, second;
+    bunch_start(&first, 1, come_during_action, &meeting);
+    assert_true(sp_event_wait(&meeting.in_action, SP_FOREVER));
+    bunch_start(&second, 3, come_after_reset, &meeting);
+    bunch_await_sleep(&second);
+    sp_barrier_reset(&meeting.barrier);
+    test_await(sp__load_acquire(&meeting.passes) == 3);
+    bunch_join(&second);
+    sp_event_set(&meeting.go_on);
+    bunch_join(&first);
+    assert_false(sp_barrier_broken(&meeting.barrier));
+}
+
 /* ---- a slow once ---- */
 
 static sp_once once;
@@ -280,6 +332,8 @@ int main(void)
         cmocka_unit_test(two_conditions_of_one_lock_are_notified_under_it),
         cmocka_unit_test(a_notifier_that_sleeps_has_woken_whom_it_notified),
         cmocka_unit_test(a_barrier_is_reached_while_its_action_runs),
+        cmocka_unit_test(an_abort_during_the_action_is_told_to_all),
+        cmocka_unit_test(a_reset_during_the_action_begins_a_round),
         cmocka_unit_test(all_callers_of_a_slow_once_go_on),
         cmocka_unit_test(a_batch_that_is_taken_lets_all_blocked_putters_go_on),
         cmocka_unit_test(all_who_join_a_queue_go_on),

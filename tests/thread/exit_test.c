@@ -278,6 +278,28 @@ static int handlers_after_exit_in_a_thread(void)
     return 9;
 }
 
+/* It sleeps for ever first, as far as others can see, and then works, without the library. */
+static sp_status sleep_and_work(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    sp_event_wait(&gate, SP_FOREVER);
+    sp_event_set(&leaving);
+    usleep(300000); /* more than exit looks twice in */
+    put(__atomic_load_n(&torn_down, __ATOMIC_RELAXED) ? "too late " : "work ");
+    return SP_OK;
+}
+SP_TASK(sleep_and_work, sp_none, sp_none);
+
+static int handlers_wait_for_one_that_woke_up(void)
+{
+    thread = sp_start(sleep_and_work);
+    sp_sleep(0.01);
+    sp_event_set(&gate);
+    sp_event_wait(&leaving, SP_FOREVER);
+    return atexit(tear_down) != 0;
+}
+
 static void start_in_handler(void)
 {
     put("handler ");
@@ -389,6 +411,7 @@ static const struct exit_case {
     { "join", join_all_in_main, 0, "thread all ", "" },
 #ifdef __GLIBC__ /* elsewhere handlers of atexit() run in their order alone */
     { "handlers", handlers_find_no_thread_at_work, 0, "work work work torn down ", "" },
+    { "handlers, awake", handlers_wait_for_one_that_woke_up, 0, "work torn down ", "" },
     { "handlers, thread", handlers_after_exit_in_a_thread, 4, "work work work torn down ", "" },
 #endif
     { "start in a handler", what_a_handler_starts_is_waited_for, 0, "handler work ", "" },
@@ -471,7 +494,8 @@ int main(int argc, char **argv)
 {
     struct CMUnitTest tests[CASES];
 #ifndef __GLIBC__
-    (void)handlers_find_no_thread_at_work, (void)handlers_after_exit_in_a_thread;
+    (void)handlers_find_no_thread_at_work, (void)handlers_wait_for_one_that_woke_up,
+        (void)handlers_after_exit_in_a_thread;
 #endif
 #if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
     (void)a_forked_child_waits_for_nobody, (void)main_ends_by_pthread_exit, (void)main_ends_before_a_raw_thread;

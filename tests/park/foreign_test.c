@@ -1,0 +1,190 @@
+/* Threads that were not started here: their records come and go, also of those that end in an unusual way.
+
+   SPDX-License-Identifier: MIT */
+#include "child.h"
+
+#include <spool.h>
+
+#include "base/atomic.h"
+#include "base/nested.h"
+#include "os/fault.h"
+#include "park/park.h"
+
+static const char *program;
+
+static void *use_the_library(void *arg)
+{
+    (void)sp__self();
+    return arg;
+}
+
+static void use_it_in_threads(int n)
+{
+    for (int i = 0; i < n; i++)
+        test_join(test_thread(use_the_library, NULL));
+}
+
+static void the_records_of_threads_that_ended_are_given_back(void **state)
+{
+    (void)state;
+    use_it_in_threads(1);
+    uint64_t before = sp__fault_blocks();
+    use_it_in_threads(20);
+    assert_int_equal(sp__fault_blocks(), before);
+}
+
+/* ---- threads that end without notice ---- */
+
+enum { ROUNDS = 4 }; /* of key destructors */
+static pthread_key_t key;
+static _Thread_local int rounds;
+static sp_lock lock;
+static bool takes_lock;
+
+/* The first use of the library is in the last round: nobody will tell of the end of this thread. */
+static void use_it_at_last(void *value)
+{
+    if (++rounds < ROUNDS) {
+        pthread_setspecific(key, value);
+        return;
+    }
+    (void)sp__self();
+    if (takes_lock)
+        sp_lock_acquire(&lock);
+}
+
+static void *end_without_notice(void *arg)
+{
+    pthread_setspecific(key, &rounds);
+    return arg;
+}
+
+#ifndef __SANITIZE_THREAD__ /* which has forgotten the thread in its last round */
+static void threads_that_ended_without_notice_are_found_by_those_that_come(void **state)
+{
+    (void)state;
+    use_it_in_threads(1);
+    uint64_t before = sp__fault_blocks();
+    for (int i = 0; i < 10; i++)
+        test_join(test_thread(end_without_notice, NULL));
+    assert_true(sp__fault_blocks() > before);
+    use_it_in_threads(20);
+    assert_int_equal(sp__fault_blocks(), before);
+}
+
+static void *find_it(void *arg)
+{
+    test_await(sp__park_maybe_waiters(&lock));
+    (void)sp__self();
+    return arg;
+}
+
+static void wait_for_its_lock(void)
+{
+    takes_lock = true;
+    test_join(test_thread(end_without_notice, NULL));
+    pthread_t finder = test_thread(find_it, NULL);
+    sp_lock_acquire(&lock);
+    test_join(finder);
+}
+
+static void a_lock_of_a_thread_that_ended_without_notice_is_reported(void **state)
+{
+    (void)state;
+    struct child_end end = child_run(program, "lock", NULL);
+    child_aborted(&end, "which has ended");
+}
+#endif
+
+/* ---- threads of whose end nobody is told ---- */
+
+static void *wait_unlisted(void *arg)
+{
+    sp__fault_arm(1, true);
+    bool has_id = sp__self_id() != 0;
+    assert_true(sp__fault_disarm() > 0 && has_id);
+    assert_null(sp_thread_current());
+    sp_lock_acquire(&lock);
+    sp_lock_release(&lock);
+    assert_false(sp__self()->known); /* its record is in its own memory, which goes with it */
+    return arg;
+}
+
+static void a_thread_of_whose_end_nobody_is_told_is_known_while_it_waits(void **state)
+{
+    (void)state;
+    use_it_in_threads(1);
+    sp_lock_acquire(&lock);
+    pthread_t thread = test_thread(wait_unlisted, NULL);
+    test_await(sp__park_maybe_waiters(&lock));
+    sp_lock_release(&lock);
+    test_join(thread);
+}
+
+/* ---- a thread that ends in the middle of drops ---- */
+
+static struct sp__nested_call calls[SP__MOST_NESTED + 1];
+static int made;
+static unsigned depth_at_end = 99;
+
+/* Each makes the next; the last is too deep, and put off, when the thread ends. */
+static void nest_and_end(struct sp__nested_call *call)
+{
+    made++;
+    if (call == &calls[SP__MOST_NESTED])
+        return;
+    (call + 1)->run = nest_and_end;
+    sp__call_nested(call + 1);
+    if (call == &calls[SP__MOST_NESTED - 1])
+        pthread_exit(NULL);
+}
+
+static pthread_key_t end_key;
+
+static void note_depth(void *value)
+{
+    (void)value;
+    depth_at_end = sp__nesting.depth;
+}
+
+static void *end_in_a_drop(void *arg)
+{
+    (void)sp__self();
+    pthread_setspecific(end_key, &made);
+    calls[0].run = nest_and_end;
+    sp__call_nested(&calls[0]);
+    return arg;
+}
+
+static void what_a_thread_has_put_off_is_done_at_its_end(void **state)
+{
+    (void)state;
+    assert_int_equal(pthread_key_create(&end_key, note_depth), 0);
+    test_join(test_thread(end_in_a_drop, NULL));
+    assert_int_equal(made, SP__MOST_NESTED + 1);
+    assert_int_equal(depth_at_end, 0);
+}
+
+int main(int argc, char **argv)
+{
+    program = argv[0];
+    if (pthread_key_create(&key, use_it_at_last) != 0)
+        return 98;
+#ifndef __SANITIZE_THREAD__
+    static const struct child_case cases[] = { { "lock", wait_for_its_lock } };
+    if (argc > 1)
+        return child_main(cases, 1, argv[1]);
+#else
+    printf("not under the thread sanitizer: threads that end without notice%s\n", argc > 1 ? argv[1] : "");
+#endif
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_records_of_threads_that_ended_are_given_back),
+#ifndef __SANITIZE_THREAD__
+        cmocka_unit_test(threads_that_ended_without_notice_are_found_by_those_that_come),
+        cmocka_unit_test(a_lock_of_a_thread_that_ended_without_notice_is_reported),
+#endif
+        cmocka_unit_test(a_thread_of_whose_end_nobody_is_told_is_known_while_it_waits),
+        cmocka_unit_test(what_a_thread_has_put_off_is_done_at_its_end),
+    };
+    return cmocka_run_group_tests_name("foreign", tests, NULL, NULL);
+}
