@@ -98,6 +98,41 @@ static void a_shutdown_that_comes_when_a_worker_is_about_to_lie_down_ends_it(voi
     }
 }
 
+/* ---- what a task submits ---- */
+
+static sp_event child_runs;
+
+static sp_status set_child_runs(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_event_set(&child_runs);
+    return SP_OK;
+}
+SP_TASK(set_child_runs, sp_none, sp_none);
+
+static sp_status post_and_wait_for_child(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_event_clear(&child_runs);
+    sp_status status = sp_post(pool, set_child_runs, SP_NONE);
+    return status != SP_OK || sp_event_wait(&child_runs, 20.0) ? status : SP_TIMEOUT;
+}
+SP_TASK(post_and_wait_for_child, sp_none, sp_none);
+
+/* Another is started for it, the first time; then it is called. */
+static void what_a_task_submits_is_run_by_another_worker(void **state)
+{
+    (void)state;
+    pool = sp_thread_pool(.max_workers = 2);
+    for (int round = 0; round < 5; round++) {
+        sp_future *future = sp_submit(pool, post_and_wait_for_child, SP_NONE);
+        assert_int_equal(sp_result(future, NULL, SP_FOREVER), SP_OK);
+        sp_future_release(future);
+        test_await(sp__crew_asleep(sp__crew_look(&inside()->crew)) == 2);
+    }
+    end_pool();
+}
+
 /* ---- starts of threads, stopped or refused ---- */
 
 static sp_event starter_goes_on;
@@ -343,6 +378,24 @@ static void wait_until_idle(void *unused)
     assert_true(sp_executor_wait_idle(pool, SP_FOREVER));
 }
 
+static void all_who_wait_until_all_is_done_go_on(void **state)
+{
+    (void)state;
+    struct bunch waiters;
+    sp_event_clear(&holder_ends);
+    pool = sp_thread_pool(.max_workers = 1);
+    sp_future *holder = sp_submit(pool, hold_worker, SP_NONE);
+    test_await(sp_future_running(holder));
+    bunch_start(&waiters, 3, wait_until_idle, NULL);
+    bunch_await_sleep(&waiters);
+    assert_int_equal(bunch_finished(&waiters), 0);
+    sp_event_set(&holder_ends);
+    test_await(bunch_finished(&waiters) == 3);
+    bunch_join(&waiters);
+    assert_is_done_in_time(holder);
+    end_pool();
+}
+
 static bool somebody_waits_for_quiet(void)
 {
     SP_HOLD(&inside()->lock);
@@ -418,11 +471,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_task_that_comes_when_a_worker_is_about_to_lie_down_is_run),
         cmocka_unit_test(a_shutdown_that_comes_when_a_worker_is_about_to_lie_down_ends_it),
+        cmocka_unit_test(what_a_task_submits_is_run_by_another_worker),
         cmocka_unit_test(a_worker_that_ends_before_its_starter_has_its_handle_is_collected),
         cmocka_unit_test(all_who_wait_for_room_are_told_of_a_shutdown),
         cmocka_unit_test(there_is_room_when_a_task_runs_what_it_waits_for),
         cmocka_unit_test(there_is_room_when_what_is_queued_has_failed),
         cmocka_unit_test(workers_that_sleep_end_when_their_pool_breaks),
+        cmocka_unit_test(all_who_wait_until_all_is_done_go_on),
         cmocka_unit_test(a_cancellation_wakes_who_waits_until_all_is_done),
         cmocka_unit_test(the_end_of_a_cancelling_shutdown_wakes_another),
     };

@@ -189,6 +189,27 @@ static void a_reset_during_the_action_begins_a_round(void **state)
     assert_false(sp_barrier_broken(&meeting.barrier));
 }
 
+static bool fail_later(void *context)
+{
+    (void)act_once(context);
+    return false;
+}
+
+static void an_action_that_fails_is_told_to_those_who_came_meanwhile(void **state)
+{
+    (void)state;
+    struct meeting meeting = { .passes = 0 };
+    meeting.barrier = (sp_barrier)SP_BARRIER_ACTION(1, fail_later, &meeting);
+    struct bunch first, second;
+    bunch_start(&first, 1, come_during_action, &meeting);
+    assert_true(sp_event_wait(&meeting.in_action, SP_FOREVER));
+    start_asleep(&second, 3, come_during_action, &meeting);
+    sp_event_set(&meeting.go_on);
+    await_all(&second);
+    await_all(&first);
+    assert_true(sp_barrier_broken(&meeting.barrier));
+}
+
 /* ---- a slow once ---- */
 
 static sp_once once;
@@ -223,31 +244,6 @@ static void all_callers_of_a_slow_once_go_on(void **state)
 }
 
 /* ---- a queue ---- */
-
-enum { BLOCKED = 4 };
-
-static void put_one(void *context)
-{
-    int item = 1;
-    assert_int_equal(sp_put((sp_queue *)context, &item, SP_FOREVER), SP_OK);
-}
-
-/* One call makes room for several. */
-static void a_batch_that_is_taken_lets_all_blocked_putters_go_on(void **state)
-{
-    (void)state;
-    sp_queue *queue = sp_queue_of(int, .maxsize = BLOCKED);
-    struct bunch bunch;
-    int items[BLOCKED] = { 0 };
-    size_t done;
-    assert_int_equal(sp_queue_put_many(queue, items, BLOCKED, &done, SP_NOWAIT), SP_OK);
-    start_asleep(&bunch, BLOCKED, put_one, queue);
-    assert_int_equal(sp_queue_get_many(queue, items, BLOCKED, &done, SP_NOWAIT), SP_OK);
-    assert_int_equal(done, BLOCKED);
-    await_all(&bunch);
-    assert_int_equal(sp_queue_size(queue), BLOCKED);
-    sp_queue_release(queue);
-}
 
 static void join_queue(void *context)
 {
@@ -296,6 +292,25 @@ static void a_cancelled_timer_wakes_who_joins_it(void **state)
     sp_timer_release(timer);
 }
 
+static void join_all(void *unused)
+{
+    (void)unused;
+    assert_true(sp_join_all(1e6));
+}
+
+/* Whoever waits for all that is pending, when the last one is cancelled. */
+static void a_cancelled_timer_wakes_all_who_wait_for_the_timers(void **state)
+{
+    (void)state;
+    enum { WAITERS = 3 };
+    sp_timer *timer = sp_timer_start(1e6, do_nothing, SP_NONE);
+    struct bunch bunch;
+    start_asleep(&bunch, WAITERS, join_all, NULL);
+    assert_true(sp_timer_cancel(timer));
+    await_all(&bunch);
+    sp_timer_release(timer);
+}
+
 static sp_thread *foreign; /* set by that thread before `here` */
 static sp_event here, may_end;
 
@@ -334,10 +349,11 @@ int main(void)
         cmocka_unit_test(a_barrier_is_reached_while_its_action_runs),
         cmocka_unit_test(an_abort_during_the_action_is_told_to_all),
         cmocka_unit_test(a_reset_during_the_action_begins_a_round),
+        cmocka_unit_test(an_action_that_fails_is_told_to_those_who_came_meanwhile),
         cmocka_unit_test(all_callers_of_a_slow_once_go_on),
-        cmocka_unit_test(a_batch_that_is_taken_lets_all_blocked_putters_go_on),
         cmocka_unit_test(all_who_join_a_queue_go_on),
         cmocka_unit_test(a_cancelled_timer_wakes_who_joins_it),
+        cmocka_unit_test(a_cancelled_timer_wakes_all_who_wait_for_the_timers),
         cmocka_unit_test(the_end_of_a_foreign_thread_wakes_who_joins_it),
     };
     return cmocka_run_group_tests_name("wake", tests, NULL, NULL);
