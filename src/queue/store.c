@@ -140,6 +140,21 @@ enum sp__tried sp__store_get_elsewhere(sp_queue *queue, void *ret_item, struct s
     return tried;
 }
 
+/* The oldest item of a ring that is closed, so that nobody puts into its slot again.  The slot is given back before `drop`
+   sees the item: whoever came to it in the next lap, `drop` itself or another thread, would spin until `drop` has returned. */
+static enum sp__tried ring_drop_next(sp_queue *queue)
+{
+    struct sp__ring *ring = &queue->store.ring;
+    struct sp__taker nobody = { NULL, NULL, queue->item_size };
+    uint64_t position;
+    enum sp__tried tried = sp__ring_claim_get(ring, &position);
+    if (tried != SP__TRY_DONE)
+        return tried;
+    sp__ring_finish_get(ring, position, &nobody);
+    sp__drop_item(queue->drop, SP__RING_ITEM(ring, sp__ring_index(ring, position)));
+    return SP__TRY_DONE;
+}
+
 uint64_t sp__store_drop(sp_queue *queue)
 {
     struct sp__taker dropper = { NULL, queue->drop, queue->item_size };
@@ -149,7 +164,7 @@ uint64_t sp__store_drop(sp_queue *queue)
         return pile_drop(queue);
     SP__PAUSE("store: to be dropped");
     for (;;) {
-        enum sp__tried tried = queue->kind == SP__RING_STORE ? sp__ring_get(&queue->store.ring, &dropper)
+        enum sp__tried tried = queue->kind == SP__RING_STORE ? ring_drop_next(queue)
                                                              : sp__chain_get(&queue->store.chain, &dropper);
         if (tried == SP__TRY_DONE)
             dropped++;
