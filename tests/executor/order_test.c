@@ -78,8 +78,7 @@ static void thread_to_wait_and_is_alive(void **state)
             continue;
         check(&note);
         sp_auto(sp_thread) seen = start(&note);
-        while (sp_thread_is_alive(seen))
-            sched_yield();
+        test_await(!sp_thread_is_alive(seen));
         check(&note);
     }
 }
@@ -119,13 +118,11 @@ static void task_to_every_question_that_sees_it_done(void **state)
         assert_true(sp_future_wait(waited, SP_FOREVER));
         check(&note);
         sp_auto(sp_future) asked = submit(&note);
-        while (!sp_future_done(asked))
-            sched_yield();
+        test_await(sp_future_done(asked));
         check(&note);
         note = (struct note){ .before = 2 };
         sp_auto(sp_future) failed = sp_submit(pool, answer_and_fail, &note);
-        while (sp_future_error(failed) == NULL)
-            sched_yield();
+        test_await(sp_future_error(failed) != NULL);
         check(&note);
         assert_string_equal(sp_future_error(failed)->message, "on purpose");
     }

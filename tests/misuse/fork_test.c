@@ -204,8 +204,7 @@ static void threads(void)
     quick = sp_start(triple, 4);
     failed = sp_start(fail_at_once);
     sp_semaphore_acquire(&arrived);
-    while (sp_thread_is_alive(quick) || sp_thread_is_alive(failed))
-        sched_yield();
+    test_await(!sp_thread_is_alive(quick) && !sp_thread_is_alive(failed));
     uint64_t native_id = sp__exchange_acq_rel(&slow->native_id, 0); /* as if it had not run yet */
     forked(threads_in_child);
     sp__store_release(&slow->native_id, native_id);
@@ -303,8 +302,7 @@ static void barrier_action(void)
     acting = (sp_barrier)SP_BARRIER_ACTION(2, fork_in_action, &is_child);
     alone = (sp_barrier)SP_BARRIER_ACTION(1, fork_in_action, &is_child);
     must(pthread_create(&other, NULL, arrive, NULL) == 0);
-    while (sp_barrier_n_waiting(&acting) != 1)
-        sched_yield();
+    test_await(sp_barrier_n_waiting(&acting) == 1);
     sp_status passed = sp_barrier_wait(&acting, NULL, SP_FOREVER);
     if (is_child) {
         must(passed == SP_BROKEN_BARRIER && sp_barrier_broken(&acting));

@@ -417,8 +417,7 @@ static void shutdown_wakes_whoever_waits(void **state)
         struct blocked getter = { .queue = empty }, putter = { .queue = full }, joiner = { .queue = full };
         pthread_t threads[3] = { test_thread(get_blocked, &getter), test_thread(put_blocked, &putter),
                                  test_thread(join_blocked, &joiner) };
-        while (sp__load_acquire(&getter.waiting) + sp__load_acquire(&putter.waiting) < 2)
-            sched_yield();
+        test_await(sp__load_acquire(&getter.waiting) + sp__load_acquire(&putter.waiting) == 2);
         sp_queue_shutdown(empty, false);
         sp_queue_shutdown(full, true);
         for (int k = 0; k < 3; k++)

@@ -325,13 +325,13 @@ static void children_of_a_busy_process(void **state)
 {
     (void)state;
     uint64_t random = test_seed();
-    long children = test_count(100); /* 1,000 with SPOOL_TEST_SCALE=1000 */
+    struct test_rounds children = test_rounds(100); /* 1,000 with SPOOL_TEST_SCALE=1000 */
     assert_int_equal(pipe2(well, O_CLOEXEC | O_NONBLOCK), 0);
     fflush(stdout);
     begin_load();
     if (THREAD_SANITIZER)
         puts("not under the thread sanitizer: fork");
-    for (long i = 0; i < children; i++) {
+    while (test_next_round(&children, true)) {
         sp_event_set(&busy);
         if (THREAD_SANITIZER)
             use_own();
@@ -388,7 +388,7 @@ static void a_child_gets_out_of_fork_while_others_change_the_lists(void **state)
     assert_int_equal(pipe2(well, O_CLOEXEC | O_NONBLOCK), 0);
     for (int i = 0; i < OTHERS; i++)
         others[i] = test_thread(start_and_fail, NULL);
-    for (long i = test_count(300); i > 0; i--) {
+    for (struct test_rounds rounds = test_rounds(300); test_next_round(&rounds, true);) {
         pid_t child = fork();
         if (child == 0) {
             stress_expect(sp_thread_active_count() == 1);

@@ -161,13 +161,12 @@ static void *acquire_and_free(void *arg)
 static void is_freed_by_its_next_owner_while_release_is_inside(void **state)
 {
     (void)state;
-    for (long i = test_count(2000); i > 0; i--) {
+    for (struct test_rounds rounds = test_rounds(2000); test_next_round(&rounds, true);) {
         struct freed *freed = calloc(1, sizeof *freed);
         sp_lock_acquire(&freed->lock);
         pthread_t thread = test_thread(acquire_and_free, freed);
-        while (!sp__load_acquire(&freed->waiting))
-            sched_yield();
-        for (long spin = i % 300 * 20; spin > 0; spin--)
+        test_await(sp__load_acquire(&freed->waiting));
+        for (long spin = rounds.begun % 300 * 20; spin > 0; spin--)
             sp__cpu_relax();
         sp_lock_release(&freed->lock);
         test_join(thread);
@@ -182,8 +181,7 @@ static void *hold_until_told(void *arg)
     sp_lock_acquire(&shared->lock);
     sp_rlock_acquire(&shared->rlock);
     sp__store_release(&shared->next, 1);
-    while (sp__load_acquire(&shared->next) != 2)
-        sched_yield();
+    test_await(sp__load_acquire(&shared->next) == 2);
     sp_rlock_release(&shared->rlock);
     sp_lock_release(&shared->lock);
     return NULL;

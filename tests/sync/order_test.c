@@ -49,8 +49,7 @@ static void raise_flag(struct round *round)
 
 static void await_flag(struct round *round)
 {
-    while (!sp__load_relaxed(&round->flag))
-        sched_yield();
+    test_await(sp__load_relaxed(&round->flag));
 }
 
 /* ---- locks ---- */
@@ -169,8 +168,7 @@ static void wait_for_event(struct round *round)
 
 static void look_at_event(struct round *round)
 {
-    while (!sp_event_is_set(&round->event))
-        sched_yield();
+    test_await(sp_event_is_set(&round->event));
     round->seen = round->data[0];
 }
 
@@ -192,8 +190,7 @@ static void event_set_to_is_set(void **state)
 static void *write_and_notify(void *arg)
 {
     struct round *round = arg;
-    while (sp__load_relaxed(&round->condition.sp_word_) == 0)
-        sched_yield();
+    test_await(sp__load_relaxed(&round->condition.sp_word_) != 0);
     round->data[0] = 42;
     sp_condition_notify(&round->condition, 1);
     return NULL;
