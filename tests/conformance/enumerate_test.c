@@ -151,7 +151,8 @@ static void ask_who_i_am(void *context)
 {
     sp_thread *self = sp_thread_current();
     bool *good = context;
-    *good = self == NULL || (self != sp_thread_main() && sp_thread_ident(self) != 0 && self == sp_thread_current());
+    *good = self == NULL || (self != sp_thread_main() && sp_thread_ident(self) != 0 && self == sp_thread_current() &&
+                             sp_thread_is_daemon(self));
 }
 
 static void a_foreign_thread_is_not_main(void **state)

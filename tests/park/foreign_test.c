@@ -39,7 +39,8 @@ enum { ROUNDS = 4 }; /* of key destructors */
 static pthread_key_t key;
 static _Thread_local int rounds;
 static sp_lock lock;
-static bool takes_lock;
+static bool takes_lock, takes_long;
+static sp_event may_end;
 
 /* The first use of the library is in the last round: nobody will tell of the end of this thread. */
 static void use_it_at_last(void *value)
@@ -51,6 +52,8 @@ static void use_it_at_last(void *value)
     (void)sp__self();
     if (takes_lock)
         sp_lock_acquire(&lock);
+    if (takes_long)
+        (void)sp_event_wait(&may_end, SP_FOREVER);
 }
 
 static void *end_without_notice(void *arg)
@@ -81,6 +84,7 @@ static void *find_it(void *arg)
 
 static void wait_for_its_lock(void)
 {
+    (void)!sp_thread_set_name(sp_thread_current(), "renamed");
     takes_lock = true;
     test_join(test_thread(end_without_notice, NULL));
     pthread_t finder = test_thread(find_it, NULL);
@@ -93,6 +97,45 @@ static void a_lock_of_a_thread_that_ended_without_notice_is_reported(void **stat
     (void)state;
     struct child_end end = child_run(program, "lock", NULL);
     child_aborted(&end, "which has ended");
+    child_aborted(&end, "renamed (id ");
+}
+
+static sp_status end_late(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    pthread_setspecific(key, &rounds);
+    return SP_OK;
+}
+SP_TASK(end_late, sp_none, sp_none);
+
+/* It took the lock when it was told that it had ended, and is known to be gone since it was joined. */
+static void wait_for_lock_of_joined(void)
+{
+    takes_lock = true;
+    sp_thread *thread = sp_start(end_late);
+    (void)!sp_join(thread, NULL, SP_FOREVER);
+    sp_thread_release(thread);
+    sp_lock_acquire(&lock);
+}
+
+static void a_lock_of_a_thread_that_was_joined_is_reported(void **state)
+{
+    (void)state;
+    struct child_end end = child_run(program, "joined", NULL);
+    child_aborted(&end, "which has ended");
+}
+
+static void a_join_keeps_its_limit_while_the_last_destructors_run(void **state)
+{
+    (void)state;
+    takes_long = true;
+    sp_thread *thread = sp_start(end_late);
+    test_await(!sp_thread_is_alive(thread));
+    assert_int_equal(sp_join(thread, NULL, 0.01), SP_TIMEOUT);
+    sp_event_set(&may_end);
+    assert_int_equal(sp_join(thread, NULL, SP_FOREVER), SP_OK);
+    sp_thread_release(thread);
+    takes_long = false;
 }
 #endif
 
@@ -171,9 +214,9 @@ int main(int argc, char **argv)
     if (pthread_key_create(&key, use_it_at_last) != 0)
         return 98;
 #ifndef __SANITIZE_THREAD__
-    static const struct child_case cases[] = { { "lock", wait_for_its_lock } };
+    static const struct child_case cases[] = { { "lock", wait_for_its_lock }, { "joined", wait_for_lock_of_joined } };
     if (argc > 1)
-        return child_main(cases, 1, argv[1]);
+        return child_main(cases, 2, argv[1]);
 #else
     printf("not under the thread sanitizer: threads that end without notice%s\n", argc > 1 ? argv[1] : "");
 #endif
@@ -182,6 +225,8 @@ int main(int argc, char **argv)
 #ifndef __SANITIZE_THREAD__
         cmocka_unit_test(threads_that_ended_without_notice_are_found_by_those_that_come),
         cmocka_unit_test(a_lock_of_a_thread_that_ended_without_notice_is_reported),
+        cmocka_unit_test(a_lock_of_a_thread_that_was_joined_is_reported),
+        cmocka_unit_test(a_join_keeps_its_limit_while_the_last_destructors_run),
 #endif
         cmocka_unit_test(a_thread_of_whose_end_nobody_is_told_is_known_while_it_waits),
         cmocka_unit_test(what_a_thread_has_put_off_is_done_at_its_end),

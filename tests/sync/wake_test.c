@@ -311,6 +311,32 @@ static void a_cancelled_timer_wakes_all_who_wait_for_the_timers(void **state)
     sp_timer_release(timer);
 }
 
+static sp_event task_ends;
+
+static sp_status end_when_told(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return sp_event_wait(&task_ends, SP_FOREVER) ? SP_OK : SP_TIMEOUT;
+}
+SP_TASK(end_when_told, sp_none, sp_none);
+
+static void join_thread(void *context)
+{
+    assert_int_equal(sp_join((sp_thread *)context, NULL, SP_FOREVER), SP_OK);
+}
+
+static void the_end_of_a_thread_wakes_who_joins_it(void **state)
+{
+    (void)state;
+    enum { JOINERS = 6 };
+    sp_thread *thread = sp_start(end_when_told);
+    struct bunch bunch;
+    start_asleep(&bunch, JOINERS, join_thread, thread);
+    sp_event_set(&task_ends);
+    await_all(&bunch);
+    sp_thread_release(thread);
+}
+
 static sp_thread *foreign; /* set by that thread before `here` */
 static sp_event here, may_end;
 
@@ -322,11 +348,6 @@ static void *be_foreign(void *unused)
     return unused;
 }
 
-static void join_foreign(void *context)
-{
-    assert_int_equal(sp_join((sp_thread *)context, NULL, SP_FOREVER), SP_OK);
-}
-
 static void the_end_of_a_foreign_thread_wakes_who_joins_it(void **state)
 {
     (void)state;
@@ -334,7 +355,7 @@ static void the_end_of_a_foreign_thread_wakes_who_joins_it(void **state)
     struct bunch bunch;
     pthread_t thread = test_thread(be_foreign, NULL);
     assert_true(sp_event_wait(&here, SP_FOREVER));
-    start_asleep(&bunch, JOINERS, join_foreign, foreign);
+    start_asleep(&bunch, JOINERS, join_thread, foreign);
     sp_event_set(&may_end);
     await_all(&bunch);
     test_join(thread);
@@ -354,6 +375,7 @@ int main(void)
         cmocka_unit_test(all_who_join_a_queue_go_on),
         cmocka_unit_test(a_cancelled_timer_wakes_who_joins_it),
         cmocka_unit_test(a_cancelled_timer_wakes_all_who_wait_for_the_timers),
+        cmocka_unit_test(the_end_of_a_thread_wakes_who_joins_it),
         cmocka_unit_test(the_end_of_a_foreign_thread_wakes_who_joins_it),
     };
     return cmocka_run_group_tests_name("wake", tests, NULL, NULL);

@@ -300,6 +300,19 @@ static int handlers_wait_for_one_that_woke_up(void)
     return atexit(tear_down) != 0;
 }
 
+/* exit() is called by one, and another call does not end the process meanwhile. */
+static void start_another_exit(void)
+{
+    sp_thread_release(sp_start(exit_here));
+    usleep(50000);
+    put(sp_thread_active_count() >= 2 ? "two " : "fewer ");
+}
+
+static int a_second_exit_waits_for_the_first(void)
+{
+    return atexit(start_another_exit) != 0;
+}
+
 static void start_in_handler(void)
 {
     put("handler ");
@@ -411,6 +424,7 @@ static const struct exit_case {
     { "join", join_all_in_main, 0, "thread all ", "" },
 #ifdef __GLIBC__ /* elsewhere handlers of atexit() run in their order alone */
     { "handlers", handlers_find_no_thread_at_work, 0, "work work work torn down ", "" },
+    { "second exit", a_second_exit_waits_for_the_first, 0, "two ", "" },
     { "handlers, awake", handlers_wait_for_one_that_woke_up, 0, "work torn down ", "" },
     { "handlers, thread", handlers_after_exit_in_a_thread, 4, "work work work torn down ", "" },
 #endif
@@ -494,8 +508,8 @@ int main(int argc, char **argv)
 {
     struct CMUnitTest tests[CASES];
 #ifndef __GLIBC__
-    (void)handlers_find_no_thread_at_work, (void)handlers_wait_for_one_that_woke_up,
-        (void)handlers_after_exit_in_a_thread;
+    (void)a_second_exit_waits_for_the_first, (void)handlers_find_no_thread_at_work,
+        (void)handlers_wait_for_one_that_woke_up, (void)handlers_after_exit_in_a_thread;
 #endif
 #if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
     (void)a_forked_child_waits_for_nobody, (void)main_ends_by_pthread_exit, (void)main_ends_before_a_raw_thread;

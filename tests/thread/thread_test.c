@@ -354,6 +354,10 @@ static void renames_are_not_kept_for_ever(void **state)
     assert_int_equal(sp_thread_set_name(sp_thread_main(), before), SP_OK);
     sp_event_clear(&gate);
     sp_thread *running = sp_start(wait_at_gate);
+    uint64_t blocks = sp__fault_blocks();
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(sp_thread_set_name(running, "the same"), SP_OK);
+    assert_int_equal(sp__fault_blocks(), blocks + 1);
     the_last_names_are_kept_and_no_more(running);
     sp_event_set(&gate);
     assert_int_equal(sp_join(running, NULL, SP_FOREVER), SP_OK);
