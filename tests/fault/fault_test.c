@@ -144,6 +144,22 @@ static bool timers(void)
     return all;
 }
 
+/* More than there is room for at first. */
+static bool many_timers(void)
+{
+    sp_timer *pending[40];
+    bool all = true;
+    for (int i = 0; i < 40; i++) {
+        pending[i] = sp_timer_start(1000 + i, use_local, i);
+        all = all && pending[i] != NULL;
+    }
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(sp_timer_cancel(pending[i]), pending[i] != NULL);
+        sp_timer_release(pending[i]);
+    }
+    return all;
+}
+
 static bool queue_of(sp_queue *queue)
 {
     int puts = 0, item;
@@ -291,6 +307,7 @@ static const struct {
     { "locals", many_locals },
     { "batches", batches },
     { "large items", large_items },
+    { "many timers", many_timers },
     { "timers", timers },
     { "chain", chain },
     { "ring", ring },

@@ -333,10 +333,16 @@ static void queue_in_child(void)
     must(sp_put(own, &item, SP_FOREVER) == SP_OK && sp_get(own, &item, SP_FOREVER) == SP_OK);
 }
 
+static void must_not_drop(void *item)
+{
+    (void)item;
+    _exit(1);
+}
+
 static void queues(void)
 {
     int item = 4;
-    queue = sp_queue_of(int);
+    queue = sp_queue_of(int, .drop = must_not_drop); /* in the child the item is the parent's */
     must(sp_put(queue, &item, SP_FOREVER) == SP_OK);
     forked(queue_in_child);
     must(sp_get(queue, &item, SP_NOWAIT) == SP_OK && item == 4 && sp_queue_task_done(queue) == SP_OK);

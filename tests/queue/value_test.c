@@ -56,7 +56,7 @@ static uint32_t is_over; /* atomic */
 static void *wait_for_what_never_comes(void *queue)
 {
     int item;
-    assert_int_equal(sp_get(queue, &item, 0.05), SP_EMPTY);
+    assert_int_equal(sp_get(queue, &item, 0.2), SP_EMPTY);
     sp__store_release(&is_over, 1);
     return NULL;
 }
@@ -77,6 +77,23 @@ static void wake_ups_for_nothing_do_not_make_a_limit_longer(void **state)
     test_await((wake_a_getter_for_nothing(queue), sp__load_acquire(&is_over)));
     test_join(thread);
     assert_int_equal(queue->getters.word, 0);
+}
+
+/* ---- task_done before its item was taken ---- */
+
+/* Then fewer are left for an immediate shutdown to count. */
+static void what_was_done_early_is_counted_once(void **state)
+{
+    (void)state;
+    sp_auto(sp_queue) queue = sp_queue_of(int);
+    for (int item = 0; item < 3; item++)
+        assert_int_equal(sp_put(queue, &item, SP_NOWAIT), SP_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sp_queue_task_done(queue), SP_OK);
+    assert_false(sp_queue_join(queue, SP_NOWAIT));
+    sp_queue_shutdown(queue, true);
+    assert_true(sp_queue_join(queue, SP_NOWAIT));
+    assert_int_equal(sp_queue_task_done(queue), SP_VALUE_ERROR);
 }
 
 /* ---- what is dropped at the end ---- */
@@ -182,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_queue_that_always_holds_one_is_never_empty),
         cmocka_unit_test(wake_ups_for_nothing_do_not_make_a_limit_longer),
+        cmocka_unit_test(what_was_done_early_is_counted_once),
         cmocka_unit_test(drops_come_in_the_order_of_the_queue),
         cmocka_unit_test(items_of_more_than_any_memory_are_refused),
         cmocka_unit_test(items_of_enormous_sizes_find_no_memory),

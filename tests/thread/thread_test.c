@@ -345,6 +345,22 @@ static void the_last_names_are_kept_and_no_more(sp_thread *thread)
     assert_true(names_of(thread) <= KEPT + 1);
 }
 
+static sp_status measure_stack(const sp_none *in, size_t *ret_size)
+{
+    (void)in;
+    return sp__os_stack_bottom(ret_size) != 0 ? SP_OK : SP_OS_ERROR;
+}
+SP_TASK(measure_stack, sp_none, size_t);
+
+static void a_thread_has_the_stack_that_was_asked_for(void **state)
+{
+    (void)state;
+    size_t size = 0;
+    sp_auto(sp_thread) thread = sp_start_with(SP_THREAD(.stack_size = 600000), measure_stack);
+    assert_int_equal(sp_join(thread, &size, SP_FOREVER), SP_OK);
+    assert_in_range(size, 600000, 900000);
+}
+
 static void renames_are_not_kept_for_ever(void **state)
 {
     (void)state;
@@ -411,6 +427,7 @@ int main(void)
         cmocka_unit_test(owned_data_is_dropped_once),
         cmocka_unit_test(join_all_waits_for_threads_and_pools),
         cmocka_unit_test(every_call_may_fail),
+        cmocka_unit_test(a_thread_has_the_stack_that_was_asked_for),
         cmocka_unit_test(renames_are_not_kept_for_ever),
         cmocka_unit_test(a_handle_of_the_last_round_is_not_listed_for_ever),
     };

@@ -183,6 +183,7 @@ static char unseen[200];
 static void remember(const sp_error *error, void *context)
 {
     (void)context;
+    assert_int_not_equal(error->os_errno, 0);
     snprintf(unseen, sizeof unseen, "%s: %s", sp_status_name(error->status), error->task);
 }
 
