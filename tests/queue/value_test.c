@@ -96,6 +96,59 @@ static void what_was_done_early_is_counted_once(void **state)
     assert_int_equal(sp_queue_task_done(queue), SP_VALUE_ERROR);
 }
 
+/* ---- a shutdown, whatever the order ---- */
+
+static int by_value(const void *a, const void *b)
+{
+    return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
+}
+
+static sp_queue *closing;
+static int calls; /* of the drop */
+
+static void call_own_queue(void *item)
+{
+    calls++;
+    assert_int_equal(sp_put(closing, (int *)item, SP_NOWAIT), SP_SHUT_DOWN);
+    assert_true(sp_queue_size(closing) <= 3);
+}
+
+static void put_three(sp_queue *queue)
+{
+    for (int item = 0; item < 3; item++)
+        assert_int_equal(sp_put(queue, &item, SP_NOWAIT), SP_OK);
+    assert_false(sp_queue_full(queue) && sp_queue_maxsize(queue) == 0);
+}
+
+static void each_kind_of_queue_is_shut_down_the_same_way(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 6; kind++) {
+        sp_queue_options options = { .struct_size = sizeof options,
+                                     .order = (sp_queue_order)(kind / 2),
+                                     .maxsize = kind % 2 ? 8 : 0,
+                                     .compare = by_value,
+                                     .drop = call_own_queue };
+        int item;
+        closing = sp_queue_new(sizeof(int), &options);
+        put_three(closing);
+        sp_queue_shutdown(closing, false);
+        assert_int_equal(sp_put(closing, &item, SP_NOWAIT), SP_SHUT_DOWN);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(sp_get(closing, &item, SP_NOWAIT), SP_OK);
+        assert_int_equal(sp_get(closing, &item, SP_NOWAIT), SP_SHUT_DOWN);
+        sp_queue_release(closing);
+        closing = sp_queue_new(sizeof(int), &options);
+        put_three(closing);
+        calls = 0;
+        sp_queue_shutdown(closing, true);
+        assert_int_equal(calls, 3);
+        assert_int_equal(sp_queue_size(closing), 0);
+        assert_int_equal(sp_get(closing, &item, SP_NOWAIT), SP_SHUT_DOWN);
+        sp_queue_release(closing);
+    }
+}
+
 /* ---- what is dropped at the end ---- */
 
 enum { ITEMS = 100 };
@@ -200,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_queue_that_always_holds_one_is_never_empty),
         cmocka_unit_test(wake_ups_for_nothing_do_not_make_a_limit_longer),
         cmocka_unit_test(what_was_done_early_is_counted_once),
+        cmocka_unit_test(each_kind_of_queue_is_shut_down_the_same_way),
         cmocka_unit_test(drops_come_in_the_order_of_the_queue),
         cmocka_unit_test(items_of_more_than_any_memory_are_refused),
         cmocka_unit_test(items_of_enormous_sizes_find_no_memory),
