@@ -3,6 +3,8 @@
    SPDX-License-Identifier: MIT */
 #include "child.h"
 
+#include <spool.h>
+
 #include "os/fault.h"
 #include "os/text.h"
 
@@ -10,6 +12,26 @@ static void add_numbers(struct sp__text *text, int n)
 {
     for (int i = 0; i < n; i++)
         sp__text_add(text, "%d,", i % 10);
+}
+
+static void ignore(const char *sentence, void *context)
+{
+    (void)sentence, (void)context;
+}
+
+static void long_texts_give_their_memory_back(void **state)
+{
+    (void)state;
+    uint64_t before = sp__fault_blocks();
+    struct sp__text text;
+    sp__text_init(&text);
+    add_numbers(&text, 5000);
+    assert_int_equal(sp__fault_blocks(), before + 1);
+    sp__text_free(&text);
+    sp_set_panic_hook(ignore, NULL);
+    sp__panic("%*s", 5000, "far behind");
+    sp_set_panic_hook(NULL, NULL);
+    assert_int_equal(sp__fault_blocks(), before);
 }
 
 static void a_text_has_all_that_was_added(void **state)
@@ -102,9 +124,8 @@ int main(int argc, char **argv)
     if (argc == 2)
         return child_main(cases, sizeof cases / sizeof cases[0], argv[1]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_text_has_all_that_was_added),
-        cmocka_unit_test(a_piece_may_be_longer_than_all_before),
-        cmocka_unit_test(without_memory_a_text_ends_early),
+        cmocka_unit_test(long_texts_give_their_memory_back),     cmocka_unit_test(a_text_has_all_that_was_added),
+        cmocka_unit_test(a_piece_may_be_longer_than_all_before), cmocka_unit_test(without_memory_a_text_ends_early),
         cmocka_unit_test(a_report_is_printed_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -210,6 +210,20 @@ static void an_action_that_fails_is_told_to_those_who_came_meanwhile(void **stat
     assert_true(sp_barrier_broken(&meeting.barrier));
 }
 
+/* Nobody else has come, and no other round hides that this one is over. */
+static void the_last_one_sees_a_reset_during_its_action(void **state)
+{
+    (void)state;
+    struct meeting meeting = { .passes = 0 };
+    meeting.barrier = (sp_barrier)SP_BARRIER_ACTION(1, act_once, &meeting);
+    struct bunch first;
+    bunch_start(&first, 1, come_during_action, &meeting);
+    assert_true(sp_event_wait(&meeting.in_action, SP_FOREVER));
+    sp_barrier_reset(&meeting.barrier);
+    sp_event_set(&meeting.go_on);
+    bunch_join(&first);
+}
+
 /* ---- a slow once ---- */
 
 static sp_once once;
@@ -371,6 +385,7 @@ int main(void)
         cmocka_unit_test(an_abort_during_the_action_is_told_to_all),
         cmocka_unit_test(a_reset_during_the_action_begins_a_round),
         cmocka_unit_test(an_action_that_fails_is_told_to_those_who_came_meanwhile),
+        cmocka_unit_test(the_last_one_sees_a_reset_during_its_action),
         cmocka_unit_test(all_callers_of_a_slow_once_go_on),
         cmocka_unit_test(all_who_join_a_queue_go_on),
         cmocka_unit_test(a_cancelled_timer_wakes_who_joins_it),
