@@ -84,7 +84,7 @@ static bool questions_to_a_thread(void)
     assert_int_equal(has_number, asked != NULL);
     sp_status status = sp_thread_wait(asked, SP_FOREVER);
     for (int i = 0; i < 100 && status == SP_OK; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "name %d", i);
         status = sp_thread_set_name(asked, name);
     }
