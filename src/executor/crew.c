@@ -243,7 +243,7 @@ static bool sleeps_on(struct sp__worker *worker, int64_t since, int64_t *ret_unt
     int64_t end = idle_end(pool, since), look = look_at(pool, now);
     bool sleeps = sp__list_linked(&worker->link) && now < end;
     sp_lock_release(&pool->lock);
-    if (sleeps && look != SP__NEVER)
+    if (look != SP__NEVER) /* also as its last act: both times may be the same */
         (void)sp__check_progress(pool);
     *ret_until = look < end ? look : end;
     return sleeps;

@@ -181,6 +181,52 @@ static void sleepers_and_waits_for_the_own_pool_are_not_reported(void **state)
     assert_int_equal(reports(), 0);
 }
 
+/* The last one that moved was a worker too many: it stood in for one that is back, and lies down. */
+static sp_event is_back;
+static uint32_t busy_may_end; /* atomic */
+
+static sp_status be_busy(const int *unused, int *result)
+{
+    while (!sp__load_acquire(&busy_may_end))
+        sched_yield();
+    *result = *unused;
+    return SP_OK;
+}
+SP_TASK(be_busy, int, int);
+
+static sp_status come_back_and_wait(sp_event *const *event, sp_none *result)
+{
+    (void)result;
+    sp_auto(sp_future) inner = sp_submit(nest, be_busy, 1);
+    if (sp_result(inner, NULL, 0.05) != SP_TIMEOUT)
+        return SP_RUNTIME_ERROR;
+    sp_event_set(&is_back);
+    (void)sp_event_wait(*event, SP_FOREVER);
+    return SP_OK;
+}
+SP_TASK(come_back_and_wait, sp_event *, sp_none);
+
+static void a_pool_whose_last_worker_to_move_was_one_too_many_is_reported(void **state)
+{
+    (void)state;
+    sp_event event = { 0 }, relief = { 0 };
+    told.relief = &relief;
+    sp__store_release(&busy_may_end, 0);
+    sp_auto(sp_executor) pool = nest = sp_thread_pool(.max_workers = 1);
+    sp_future *waits = sp_submit(pool, come_back_and_wait, &event);
+    assert_true(sp_event_wait(&is_back, SP_FOREVER));
+    sp_future *sets = sp_submit(pool, set_event, &event);
+    sp_sleep(0.05); /* if the first goes to sleep later, it looks itself: the same report */
+    sp__store_release(&busy_may_end, 1);
+    assert_true(sp_event_wait(&relief, 30.0));
+    assert_told("come_back_and_wait");
+    assert_told("set_event");
+    sp_event_set(&event);
+    assert_ends(waits);
+    assert_ends(sets);
+    assert_int_equal(reports(), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +234,8 @@ int main(void)
                                         stop_listening),
         cmocka_unit_test_setup_teardown(a_submit_to_a_pool_that_sleeps_is_reported, listen, stop_listening),
         cmocka_unit_test_setup_teardown(a_task_that_waits_for_what_it_has_submitted_by_an_event_is_reported, listen,
+                                        stop_listening),
+        cmocka_unit_test_setup_teardown(a_pool_whose_last_worker_to_move_was_one_too_many_is_reported, listen,
                                         stop_listening),
         cmocka_unit_test_setup_teardown(sleepers_and_waits_for_the_own_pool_are_not_reported, listen, stop_listening),
     };
