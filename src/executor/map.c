@@ -18,7 +18,8 @@ _Static_assert(sizeof(sp_map_options) == 24 || sizeof(void *) != 8, "programs ar
 
 /* One call of sp_map. */
 struct map {
-    uint32_t refs; /* atomic: the call's, and one for each chunk's future */
+    uint32_t refs;   /* atomic: the call's, and one for each chunk's future */
+    uint64_t caller; /* set once: the id of its runner */
     const sp_task *task;
     const unsigned char *inputs; /* the caller's, or `copied` */
     unsigned char *copied;       /* NULL: not copied */
@@ -132,20 +133,35 @@ static void discard_result(const sp_task *task, void *result)
     memset(result, 0, task->result_size);
 }
 
-static sp_status run_one(struct map *map, size_t chunk, size_t index)
+/* Run the task on `input`, a copy: that of the caller may lie on its stack, which is gone in the child of a task that forks. */
+static sp_status run_copy(struct map *map, size_t chunk, size_t index, void *input)
 {
     const sp_task *task = map->task;
     const struct sp__runner *self = sp__self();
     sp_error *error = NULL;
-    sp_status status = sp__task_run(task, self->task, self->cancel_word, input_of(map, index), result_of(map, index),
-                                    &error);
+    sp_status status = sp__task_run(task, self->task, self->cancel_word, input, result_of(map, index), &error);
     map->produced[chunk]++;
     if (!map->wants_results)
         discard_result(task, result_of(map, index));
     if (status == SP_OK)
-        sp__task_drop_foreign_arg(task, input_of(map, index));
+        sp__task_drop(task->drop_arg, input);
     else
-        map->failed[chunk] = failed_future(task, input_of(map, index), status, error);
+        map->failed[chunk] = failed_future(task, input, status, error);
+    return status;
+}
+
+static sp_status run_one(struct map *map, size_t chunk, size_t index)
+{
+    enum { ON_STACK = 768 };
+    _Alignas(max_align_t) unsigned char on_stack[ON_STACK];
+    size_t size = map->task->arg_size;
+    void *input = size <= ON_STACK ? on_stack : sp__os_alloc(size);
+    if (input == NULL)
+        return SP_MEMORY_ERROR; /* it is left, as those behind it */
+    memcpy(input, input_of(map, index), size);
+    sp_status status = run_copy(map, chunk, index, input);
+    if (input != on_stack)
+        sp__os_free(input);
     return status;
 }
 
@@ -154,8 +170,12 @@ static sp_status run_chunk(const void *arg, void *result)
     const struct chunk *chunk = arg;
     struct map *map = chunk->map;
     size_t end = chunk_end(map, chunk->index);
+    const uint32_t process = sp__process_number;
     (void)result;
     for (size_t i = chunk_begin(map, chunk->index); i < end; i++) {
+        if (process !=
+            sp__process_number) /* a task has forked: the rest is the parent's, and so is perhaps the caller */
+            return sp__runner_on_stack(map->caller) ? SP_SHUT_DOWN : SP_CANCELLED;
         if (is_needless(map, chunk->index))
             return SP_CANCELLED;
         sp_status status = run_one(map, chunk->index, i);
@@ -216,6 +236,7 @@ static struct map *new_map(const sp_task *task, const void *inputs, size_t n, si
     if (map == NULL)
         return NULL;
     map->refs = 1;
+    map->caller = sp__self_id();
     map->task = task;
     map->inputs = inputs;
     map->n = n;
