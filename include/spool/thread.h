@@ -185,7 +185,8 @@ typedef struct sp_local {
 
 /* The calling thread's value: made on its first use in this thread, all bytes zero, then given to init.
 
-   NULL: no memory (errno ENOMEM); a later call tries again.  The value stays where it is until the thread ends.
+   NULL: no memory (errno ENOMEM); a later call tries again, but for a thread of somebody else's at whose first call of the
+     library there was none: its end would not be noticed.  The value stays where it is until the thread ends.
    End: fini is called for it in the thread, before the thread counts as ended, whoever started the thread; a value that a
      finaliser makes is finished too, up to four rounds, then its memory is given back without.  A value that the
      destructor of a pthread key makes in the system's last round is never finished, as that of a key would not be.

@@ -162,6 +162,11 @@ bool sp__runner_is_told(const struct sp__runner *runner)
     return runner != &unlisted && notices < sp__os_end_rounds(); /* in the last round nobody is told any more */
 }
 
+bool sp__runner_was_refused(void)
+{
+    return sp__self()->thread_runner == &unlisted && notices < sp__os_end_rounds();
+}
+
 /* ---- foreign threads ---- */
 
 /* Look at two of the records: has a thread gone without notice?  Its record, out of the list, or NULL. */

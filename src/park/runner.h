@@ -88,6 +88,8 @@ void sp__runner_forget(struct sp__runner *runner);
 bool sp__runner_adopt(struct sp__runner *runner);
 /* Will anybody be told of the end of the calling thread, whose runner that is? */
 bool sp__runner_is_told(const struct sp__runner *runner);
+/* Will nobody, because there was no memory at the thread's first call? */
+bool sp__runner_was_refused(void);
 /* A runner that is kept longer than its thread: that is gone now. */
 void sp__runner_gone(struct sp__runner *runner);
 /* Does `id` name the current runner or one that waits below it on this stack? */

@@ -62,9 +62,9 @@ static void initialize(const sp_local *local, uint64_t key, void *value)
 
 static void *make_value(sp_local *local, uint64_t key)
 {
-    (void)sp__self(); /* so that the end of a thread of somebody else's is noticed */
+    bool is_finished = !sp__runner_was_refused(); /* else nobody would hear of the end of this thread */
     size_t alignment = local->sp_align_ > sizeof(void *) ? local->sp_align_ : sizeof(void *);
-    void *value = make_room(key) ? sp__os_zalloc_aligned(alignment, local->sp_size_) : NULL;
+    void *value = is_finished && make_room(key) ? sp__os_zalloc_aligned(alignment, local->sp_size_) : NULL;
     if (value == NULL) {
         errno = ENOMEM;
         return NULL;

@@ -115,11 +115,31 @@ static bool many_locals(void)
     return status == SP_OK && used == 20;
 }
 
+static uint32_t made, finished; /* atomic: values of this */
+
+static void count_made(void *value)
+{
+    (void)value;
+    sp__add_seq_cst(&made, 1);
+}
+
+static void count_finished(void *value)
+{
+    (void)value;
+    sp__add_seq_cst(&finished, 1);
+}
+
+static sp_local counted = SP_LOCAL(int, count_made, count_finished);
+
 static void *ask_for_handle(void *arg)
 {
     bool *refused = arg;
     sp_thread *self = sp_thread_current();
     *refused = self == NULL;
+    if (sp_local_get(&counted) == NULL) {
+        assert_int_equal(errno, ENOMEM);
+        *refused = true;
+    }
     return NULL;
 }
 
@@ -128,7 +148,8 @@ static bool foreign_threads(void)
     bool refused;
     size_t before = sp_thread_active_count();
     test_join(test_thread(ask_for_handle, &refused));
-    assert_int_equal(sp_thread_active_count(), before); /* whatever was refused, its record has gone with it */
+    assert_int_equal(sp_thread_active_count(), before); /* whatever was refused, its record has gone with it, */
+    assert_int_equal(sp__load_seq_cst(&finished), sp__load_seq_cst(&made)); /* and its value */
     return !refused;
 }
 
