@@ -216,7 +216,7 @@ static void the_result_of_another_task_of_the_same_sizes_is_refused(void **state
     (void)state;
     int value = -1, number = 3, nine = 9;
     sp_auto(sp_future) future = sp_future_new(&square_sp_task, &number);
-    assert_int_equal(sp_result_of(cube, future, &value, SP_FOREVER), SP_TYPE_ERROR); /* before it is waited for */
+    assert_int_equal(sp_result_of(cube, future, &value, SP_NOWAIT), SP_TYPE_ERROR); /* before it is waited for */
     assert_int_equal(sp_future_set_result(future, &nine, sizeof nine), SP_OK);
     assert_int_equal(sp_result_of(cube, future, &value, SP_FOREVER), SP_TYPE_ERROR);
     assert_int_equal(sp_result_of(other_square, future, NULL, SP_NOWAIT), SP_TYPE_ERROR); /* also of the status alone */
