@@ -97,8 +97,8 @@ SP_API void sp_set_excepthook(void (*hook)(sp_thread *thread, const sp_error *er
 /* The handle of the calling thread, lent: valid until the thread ends, retain it to keep it longer.
 
    A thread that the library did not start gets one here ("Dummy-1", daemon), which ends with it; the main thread has one
-   from the start.  NULL: no memory (errno ENOMEM), now or at the thread's first call of the library; so it is too in the last
-   round of destructors of a thread, when its end cannot be noticed any more.  Source: CPython 3.13 threading.current_thread. */
+   from the start.  NULL: no memory (errno ENOMEM), now or at the thread's first call of the library.  In the last round of
+   destructors, when its end cannot be noticed any more, it gets one that counts as gone.  Source: CPython 3.13 threading.current_thread. */
 SP_API sp_thread *sp_thread_current(void);
 
 /* The handle of the main thread, lent, for ever.  In the child of a fork that is the thread that forked.  NULL only when the

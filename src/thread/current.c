@@ -30,6 +30,9 @@ static void fill(sp_thread *thread, struct sp__runner *runner)
     sp__os_thread_this(&thread->os);
     sp__runner_set_name(runner, thread->name->text);
     runner->thread = thread;
+    if (!sp__runner_is_told(
+            runner)) /* relaxed: published by the registry's lock.  Its end will not be noticed: it is gone */
+        sp__store_relaxed(&thread->state, SP__THREAD_GONE);
     sp__registry_add(thread);
 }
 
@@ -91,10 +94,10 @@ sp_thread *sp_thread_current(void)
         return runner->thread;
     if (is_main_to_be())
         return adopt_main(runner);
-    if (sp__runner_is_told(runner))
+    if (!sp__runner_was_refused())
         return new_record(runner);
     errno = ENOMEM;
-    return NULL; /* its record would outlive it, listed for ever */
+    return NULL; /* its record would name a runner that is gone */
 }
 
 sp_thread *sp_thread_main(void)
@@ -163,7 +166,7 @@ void sp__main_after_fork(void)
     sp_thread *forked = bottom()->thread;
     if (forked != NULL)
         take_along(forked);
-    else if (sp__runner_is_told(bottom()) && (forked = new_record(bottom())) != NULL)
+    else if (!sp__runner_was_refused() && (forked = new_record(bottom())) != NULL)
         forked->daemon = false;
     if (forked != NULL && forked != &main_record)
         sp__ref_up(&forked->refs);           /* never given up, as in adopt_main */

@@ -138,7 +138,8 @@ static void forget(sp_thread *thread)
 
 sp_thread *sp__thread_start(const struct sp__thread_plan *plan, const sp_task *task, const void *arg)
 {
-    sp__registry_collect(false);
+    if (!plan->internal) /* the timer thread is started under the lock of the timers, and a drop may start a timer */
+        sp__registry_collect(false);
     int error = sp__registry_prepare();
     sp_thread *thread = error == 0 ? new_thread(plan, task, arg) : NULL;
     if (thread == NULL) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,6 +36,45 @@ static void starts_from_nothing(void)
 {
     sp__store_relaxed(&runs, 0);
     sp__store_relaxed(&drops, 0);
+}
+
+/* ---- the first timer of a process ---- */
+
+static void drop_and_start_timer(void *arg)
+{
+    (void)arg;
+    sp_timer_release(sp_timer_start(0, count_run, 1));
+    sp__add_seq_cst(&drops, 1);
+}
+
+static sp_status end_at_once(const int *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return SP_OK;
+}
+SP_TASK_OWNING(end_at_once, int, sp_none, drop_and_start_timer, NULL);
+
+static bool is_alone(void)
+{
+    struct stat status;
+    return stat("/proc/self/task", &status) == 0 && status.st_nlink == 3; /* ".", ".." and this thread */
+}
+
+/* A start collects threads that are gone, and drops what they had; so did that of the timer thread, under the timers' lock. */
+static void a_drop_may_start_a_timer_while_the_first_is_started(void **state)
+{
+    (void)state;
+    starts_from_nothing();
+    assert_int_equal(sp_thread_active_count(), 1);
+    sp_thread_release(sp_start(end_at_once, 1));
+    test_await(is_alone());
+    assert_int_equal(sp__load_seq_cst(&drops), 0); /* it is there to be collected */
+    sp_timer *timer = sp_timer_start(0, count_run, 1);
+    assert_int_equal(sp_timer_join(timer, SP_FOREVER), SP_OK);
+    sp_timer_release(timer);
+    assert_true(sp_join_all(SP_FOREVER));
+    assert_true(sp_join_all(SP_FOREVER)); /* its drop has started the second */
+    assert_int_equal(sp__load_seq_cst(&runs), 2);
 }
 
 /* Each runs once or is cancelled, never both, and its argument is dropped once. */
@@ -459,6 +499,7 @@ static void a_drop_in_the_timer_thread_does_not_wait_for_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_drop_may_start_a_timer_while_the_first_is_started), /* first: no timer thread yet */
         cmocka_unit_test(cancel_and_firing_decide_for_one),
         cmocka_unit_test(fires_in_the_order_of_time),
         cmocka_unit_test(those_that_are_soon_fire_whatever_was_cancelled),
