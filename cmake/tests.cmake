@@ -137,6 +137,25 @@ if(SPOOL_SANITIZE STREQUAL "")
     endforeach()
 endif()
 
+# Random programs over the whole interface, see tests/lean/README.md: on all CPUs, on one, beside two busy processes.
+file(GLOB steps CONFIGURE_DEPENDS ${tests_dir}/lean/*_steps.c)
+add_executable(lean.program ${tests_dir}/lean/program.c ${tests_dir}/lean/script.c ${tests_dir}/lean/actor.c
+    ${tests_dir}/lean/world.c ${steps})
+target_link_libraries(lean.program PRIVATE spool_static spool_flags)
+target_link_options(lean.program PRIVATE LINKER:--wrap=malloc,--wrap=calloc,--wrap=posix_memalign,--wrap=pthread_create)
+add_executable(lean.drive ${tests_dir}/lean/drive.c ${tests_dir}/lean/script.c)
+target_link_libraries(lean.drive PRIVATE spool_static spool_flags)
+foreach(name program drive)
+    target_include_directories(lean.${name} PRIVATE ${tests_dir})
+endforeach()
+foreach(call "cores 1000" "one_core 500 --one-core" "busy 500 --busy 2")
+    separate_arguments(words UNIX_COMMAND "${call}")
+    list(POP_FRONT words name programs)
+    limited_test(lean.${name} ${limit} "lean" $<TARGET_FILE:lean.drive> --programs ${programs} ${words}
+        --stacks ${tests_dir}/tools/stacks.sh $<TARGET_FILE:lean.program>)
+endforeach()
+limited_test(lean.notices ${limit} "lean" ${tests_dir}/lean/notices.sh $<TARGET_FILE:lean.drive> $<TARGET_FILE:lean.program>)
+
 if(TARGET orders AND EXISTS ${tests_dir}/orders/CMakeLists.txt)
     add_subdirectory(tests/orders)
 endif()

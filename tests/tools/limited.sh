@@ -16,17 +16,10 @@ family() { # family PID: it and its descendants, parents first
 }
 
 stop() {
-    local pid pids
-    pids=$(family "$program")
     echo "time limit: $* ran for $limit s"
-    for pid in $pids; do
-        [ -r /proc/"$pid"/exe ] || continue
-        echo "---- process $pid: $(tr '\0' ' ' </proc/"$pid"/cmdline)"
-        timeout 60 gdb -p "$pid" -batch -ex 'set pagination off' -ex 'thread apply all bt' 2>&1 |
-            grep -vE '^(\[New LWP|warning:|Using host|\[Thread debugging|$)' | head -n 400
-    done
-    # shellcheck disable=SC2086
-    kill -KILL $pids 2>/dev/null
+    "$(dirname "${BASH_SOURCE[0]}")/stacks.sh" "$program"
+    # shellcheck disable=SC2046
+    kill -KILL $(family "$program") 2>/dev/null
 }
 
 # The shell's own timer: a child that sleeps, told by the wait that ends first.
