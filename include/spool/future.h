@@ -89,7 +89,7 @@ SP_API bool sp_cancel_requested(void);
    registration, or here and now if it is done.  The future is lent for the call; fn may release the last other reference,
    submit, add callbacks, or end other futures, whose callbacks do the same, in chains of any length: they nest eight deep, the
    rest is called when the innermost has returned, before the outermost call that ended a future returns.  If there is no memory to register, this call waits for the future and calls fn itself;
-   where it cannot wait, in the future's own task, fn is called before the end.
+   where it cannot wait, in the future's own task, or in a forked child of one that was left behind, fn is called before the end.
    Source: Future.add_done_callback. */
 SP_API void sp_future_add_done_callback(sp_future *future, void (*fn)(sp_future *future, void *context), void *context);
 

@@ -190,10 +190,12 @@ static void a_worker_that_is_ended_in_a_task_is_finalized(void **state)
     assert_int_equal(sp__load_seq_cst(&finalizers), 4);
 }
 
+static sp_future *inner; /* no variable of the task: its frame goes with the thread */
+
 static sp_status wait_for_one_that_ends_the_thread(const sp_none *in, sp_none *out)
 {
     (void)in, (void)out;
-    sp_auto(sp_future) inner = sp_submit(pool, end_thread, SP_NONE);
+    inner = sp_submit(pool, end_thread, SP_NONE);
     return sp_result(inner, NULL, SP_FOREVER);
 }
 SP_TASK(wait_for_one_that_ends_the_thread, sp_none, sp_none);
@@ -206,6 +208,8 @@ static void a_task_on_another_that_ends_the_thread_ends_both(void **state)
     for (int i = 0; i < 3; i++) {
         sp_auto(sp_future) outer = sp_submit(pool, wait_for_one_that_ends_the_thread, SP_NONE);
         assert_int_equal(sp_result(outer, NULL, 20.0), SP_RUNTIME_ERROR);
+        assert_int_equal(sp_result(inner, NULL, SP_NOWAIT), SP_RUNTIME_ERROR);
+        sp_future_release(inner);
         assert_runs();
     }
     end_pool();

@@ -5,12 +5,12 @@
 
 #include <string.h>
 
-/* A call that is to be a task of the pool. */
-void call_enter_pool(struct call *call, unsigned pool)
+/* A call that is to be a task of the pool.  One of an inline pool runs in whoever waits, so any pool may wait for it. */
+void call_enter_pool(struct call *call, int pool, bool is_inline)
 {
-    call->inside |= 1u << pool;
-    call->pool = (int)pool;
-    call->may_end_oddly = !program.pools[pool].is_inline;
+    call->inside |= is_inline ? ~0u : pool >= 0 ? 1u << pool : 1u << POOLS;
+    call->pool = pool;
+    call->may_end_oddly = !is_inline;
 }
 
 void step_submit(struct actor *actor, const struct step *step)
@@ -20,7 +20,7 @@ void step_submit(struct actor *actor, const struct step *step)
     struct call call;
     if (slot == NULL || !may_submit(actor, pool) || !call_make(&call, actor, step, IN_TASK))
         return;
-    call_enter_pool(&call, pool);
+    call_enter_pool(&call, (int)pool, program.pools[pool].is_inline);
     *slot =
         (struct slot){ .kind = SLOT_FUTURE, .own = true, .pool = (int)pool, .script = call.script, .note = call.note };
     slot->future = sp_executor_submit(world.pools[pool], act_task, &call);
@@ -33,7 +33,7 @@ void step_post(struct actor *actor, const struct step *step)
     struct call call;
     if (!may_submit(actor, pool) || !call_make(&call, actor, step, IN_TASK))
         return;
-    call_enter_pool(&call, pool);
+    call_enter_pool(&call, (int)pool, program.pools[pool].is_inline);
     sp_status status = sp_executor_post(world.pools[pool], act_task, &call);
     check(status == SP_OK || (status == SP_SHUT_DOWN && (fact(&world.closed) || world.in_child)) ||
           (status == SP_BROKEN_POOL && program.pools[pool].broken_at > 0) ||
@@ -128,7 +128,9 @@ void step_cancel(struct actor *actor, const struct step *step)
 
 static void on_done(sp_future *future, void *context)
 {
-    check(sp_future_done(future) && !sp_future_running(future));
+    bool is_done = sp_future_done(future) && !sp_future_running(future);
+    check(is_done ||
+          fact(&world.refuses)); /* without memory it may be called before the end, where none can be waited for */
     count_up(&world.called);
     hook_run((unsigned)(uintptr_t)context);
 }
@@ -175,7 +177,10 @@ static sp_status keep_promise(const struct promise *promise, sp_none *none)
     (void)none;
     unsigned script = promise->slot->script;
     sp_status end = program.scripts[script].end;
-    check(sp_future_set_running(promise->future));
+    if (!sp_future_set_running(promise->future)) {
+        check(world.in_child); /* a drop has forked in the start of this thread, and the future is cancelled */
+        return SP_OK;
+    }
     if (end == SP_OK) {
         struct answer answer = { answer_value(script), own_memory() };
         count_up(&world.results);

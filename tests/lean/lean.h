@@ -136,7 +136,7 @@ void actor_release(struct actor *actor);
 
 /* A call for the step's script.  False: there is none, or there is account of too many. */
 bool call_make(struct call *ret_call, const struct actor *actor, const struct step *step, enum place place);
-void call_enter_pool(struct call *call, unsigned pool);
+void call_enter_pool(struct call *call, int pool, bool is_inline);
 /* It reached nobody. */
 void call_drop(struct call *call);
 void answer_drop(struct answer *answer);

@@ -17,7 +17,7 @@ static bool make_inputs(const struct actor *actor, const struct step *step, unsi
                 call_drop(&calls[i]);
             return false;
         }
-        call_enter_pool(&calls[i], pool);
+        call_enter_pool(&calls[i], (int)pool, program.pools[pool].is_inline);
     }
     return true;
 }
@@ -121,15 +121,12 @@ void step_wait_idle(struct actor *actor, const struct step *step)
 /* A pool of the actor's own; it ends with the step, its futures may outlive it. */
 static void use_pool(struct actor *actor, const struct step *step, sp_executor *pool, bool is_inline)
 {
-    enum { PRIVATE = 1u << POOLS };
     struct slot *slot;
     struct call call;
     check(pool != NULL || fact(&world.refuses));
     for (unsigned i = 0;
          i <= step->b % 3 && (slot = slot_free(actor)) != NULL && call_make(&call, actor, step, IN_TASK); i++) {
-        call.inside |= PRIVATE;
-        call.pool = A_PRIVATE_POOL;
-        call.may_end_oddly = !is_inline;
+        call_enter_pool(&call, A_PRIVATE_POOL, is_inline);
         *slot = (struct slot){
             .kind = SLOT_FUTURE, .own = true, .pool = A_PRIVATE_POOL, .script = call.script, .note = call.note
         };
