@@ -167,32 +167,40 @@ void step_look_at_future(struct actor *actor, const struct step *step)
 /* ---- a future that a thread ends ---- */
 
 struct promise {
-    sp_future *future;
-    struct slot *slot;
-    bool fails;
+    sp_future *future; /* a handle of the thread's own */
+    unsigned script;
 };
 
-static sp_status keep_promise(const struct promise *promise, sp_none *none)
+static void keep(const struct promise *promise)
 {
-    (void)none;
-    unsigned script = promise->slot->script;
-    sp_status end = program.scripts[script].end;
+    sp_status end = program.scripts[promise->script].end;
     if (!sp_future_set_running(promise->future)) {
         check(world.in_child); /* a drop has forked in the start of this thread, and the future is cancelled */
-        return SP_OK;
+        return;
     }
     if (end == SP_OK) {
-        struct answer answer = { answer_value(script), own_memory() };
+        struct answer answer = { answer_value(promise->script), own_memory() };
         count_up(&world.results);
         check(sp_future_set_result(promise->future, &answer, sizeof answer) == SP_OK);
         check(sp_future_set_result(promise->future, &answer, sizeof answer) == SP_INVALID_STATE);
     } else {
         check(sp_future_set_error(promise->future, &(sp_error){ .status = end, .message = "promised" }) == SP_OK);
     }
+}
+
+static sp_status keep_promise(const struct promise *promise, sp_none *none)
+{
+    (void)none;
+    keep(promise);
     return SP_OK;
 }
 
-SP_TASK(keep_promise, struct promise, sp_none);
+static void drop_promise(void *promise)
+{
+    sp_future_release(((struct promise *)promise)->future);
+}
+
+SP_TASK_OWNING(keep_promise, struct promise, sp_none, drop_promise, NULL);
 
 /* One that there was no memory for has failed already. */
 static bool is_new(sp_future *future)
@@ -204,7 +212,7 @@ static void have_promise_kept(struct actor *actor, const struct slot *slot, cons
 {
     struct slot kept = *slot;
     unsigned generation = world.generation;
-    sp_thread *thread = sp_start(keep_promise, .future = kept.future, .slot = &kept);
+    sp_thread *thread = sp_start(keep_promise, .future = sp_future_retain(kept.future), .script = kept.script);
     struct answer answer = { 0 };
     check(thread != NULL || fact(&world.refuses));
     if (thread == NULL || world.generation != generation) { /* as in thread_steps.c: a drop has forked meanwhile */

@@ -56,13 +56,13 @@ static void use_it_at_last(void *value)
         (void)sp_event_wait(&may_end, SP_FOREVER);
 }
 
+#ifndef __SANITIZE_THREAD__ /* which has forgotten the thread in its last round */
 static void *end_without_notice(void *arg)
 {
     pthread_setspecific(key, &rounds);
     return arg;
 }
 
-#ifndef __SANITIZE_THREAD__ /* which has forgotten the thread in its last round */
 static void threads_that_ended_without_notice_are_found_by_those_that_come(void **state)
 {
     (void)state;
