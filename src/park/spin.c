@@ -24,7 +24,7 @@ enum {
 };
 
 /* A guess shared by all threads, relaxed throughout: who reads an old value spins once too often, or once too little. */
-static int64_t configured; /* set before main: the limit while nobody else wants the CPUs */
+static int64_t configured; /* atomic, set before main: the limit while nobody else wants the CPUs */
 static int64_t rest_until; /* atomic: until then no thread spins or yields */
 static int64_t rest;       /* atomic: length of the last rest; 0: there was none */
 
@@ -35,11 +35,11 @@ __attribute__((constructor)) static void set_limit(void)
 {
     const char *text = getenv("SPOOL_SPIN");
     double microseconds = text != NULL ? strtod(text, NULL) : SP__SPIN_NANOSECONDS / 1e3;
+    int64_t limit = microseconds * 1e3 < SP__SPIN_NANOSECONDS ? (int64_t)(microseconds * 1e3) : SP__SPIN_NANOSECONDS;
     if (sp__os_affinity_cpus() == 1 || !(microseconds > 0))
-        configured = 0;
-    else
-        configured = microseconds * 1e3 < SP__SPIN_NANOSECONDS ? (int64_t)(microseconds * 1e3) : SP__SPIN_NANOSECONDS;
-    sp__store_relaxed(&sp__spin_limit, configured); /* relaxed: before main */
+        limit = 0;
+    sp__store_relaxed(&configured, limit); /* relaxed: a guess, both; another constructor's threads may run already */
+    sp__store_relaxed(&sp__spin_limit, limit);
 }
 
 static bool resting(int64_t now)
@@ -79,13 +79,13 @@ static int64_t allowed(const struct sp__spin *spin, int64_t now)
     if (resting(now))
         return 0;
     if (!sp__may_spin())
-        sp__store_relaxed(&sp__spin_limit, configured); /* relaxed: a guess */
-    bool has_asked = spin->round > 0 && !spin->insists; /* in sp__spin */
+        sp__store_relaxed(&sp__spin_limit, sp__load_relaxed(&configured)); /* relaxed: a guess */
+    bool has_asked = spin->round > 0 && !spin->insists;                    /* in sp__spin */
     if (has_asked || sp__spin_is_worth_it())
-        return configured;
+        return sp__load_relaxed(&configured); /* relaxed: set before, here and below */
     if (!spin->insists)
         return 0;
-    return configured < BRIEF ? configured : BRIEF;
+    return sp__load_relaxed(&configured) < BRIEF ? sp__load_relaxed(&configured) : BRIEF;
 }
 
 static bool goes_on(struct sp__spin *spin, int64_t now)
@@ -103,7 +103,7 @@ static bool goes_on(struct sp__spin *spin, int64_t now)
 
 bool sp__spin_on(struct sp__spin *spin)
 {
-    if (configured == 0)
+    if (sp__load_relaxed(&configured) == 0) /* relaxed: as above */
         return false;
     int64_t now = sp__os_now();
     bool more = goes_on(spin, now);

@@ -358,7 +358,12 @@ static void a_thread_has_the_stack_that_was_asked_for(void **state)
     size_t size = 0;
     sp_auto(sp_thread) thread = sp_start_with(SP_THREAD(.stack_size = 600000), measure_stack);
     assert_int_equal(sp_join(thread, &size, SP_FOREVER), SP_OK);
-    assert_in_range(size, 600000, 900000);
+#ifdef __SANITIZE_THREAD__       /* whose thread-local variables come on top */
+    const size_t most = 4000000; /* less than the system's default */
+#else
+    const size_t most = 900000;
+#endif
+    assert_in_range(size, 600000, most);
 }
 
 static void renames_are_not_kept_for_ever(void **state)
@@ -383,7 +388,11 @@ static void renames_are_not_kept_for_ever(void **state)
 
 /* ---- a destructor that asks for its handle in every round ---- */
 
+#ifdef __SANITIZE_THREAD__ /* which has forgotten the thread in the last round */
+enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - 1 };
+#else
 enum { ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS };
+#endif
 static pthread_key_t round_key;
 static int rounds, given; /* of the thread that the test has joined */
 
@@ -393,8 +402,8 @@ static void ask_in_each_round(void *value)
         assert_int_equal(pthread_setspecific(round_key, value), 0);
     sp_thread *own = sp_thread_current();
     assert_non_null(own);
-    assert_true(sp_thread_is_alive(own) || rounds == ROUNDS ||
-                ROUNDS - rounds == 1); /* the sanitizer's rounds are fewer */
+    assert_true(sp_thread_is_alive(own) ||
+                rounds >= ROUNDS - 1); /* when it is told last depends on the order of keys */
     given++;
 }
 
