@@ -146,7 +146,7 @@ static inline long test_patience(void)
         double begin_ = test_now();                                                                                    \
         for (unsigned look_ = 0; !(condition); look_++) {                                                              \
             test_pause(look_);                                                                                         \
-            if (test_now() - begin_ > (double)test_patience())                                                                              \
+            if (test_now() - begin_ > (double)test_patience())                                                         \
                 fail_msg("%s:%d: never became true: %s", __FILE__, __LINE__, #condition);                              \
         }                                                                                                              \
     } while (0)

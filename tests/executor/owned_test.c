@@ -398,7 +398,8 @@ static void large_arguments_of_a_map_are_dropped_once_wherever_it_fails(void **s
 
 int main(int argc, char **argv)
 {
-    if (argc > 0 && getenv("SPOOL_TEST_PLAIN_MEMORY") == NULL) { /* it is read before main; blocks can be counted then */
+    if (argc > 0 &&
+        getenv("SPOOL_TEST_PLAIN_MEMORY") == NULL) { /* it is read before main; blocks can be counted then */
         setenv("SPOOL_TEST_PLAIN_MEMORY", "1", 1);
         test_execute(argv);
         return 99;
