@@ -171,6 +171,13 @@ static void threads_are_called_by_their_last_names(void **state)
     assert_int_equal(strspn(owner + strlen(", held by "), "n"), LONG);
 }
 
+/* That is the rest of what it said, but for the emulator's word on the abort. */
+static void assert_rest(const char *said, const char *expected)
+{
+    assert_int_equal(strncmp(said, expected, strlen(expected)), 0);
+    assert_true(said[strlen(expected)] == '\0' || test_is_emulated());
+}
+
 static void says_its_own(const char *name, const char *who, const char *what)
 {
     char begin[64], id[32], at[32];
@@ -181,7 +188,7 @@ static void says_its_own(const char *name, const char *who, const char *what)
     int length = 0;
     assert_int_equal(
         sscanf(end.said + strlen(begin), "%31[0-9]) waits for the lock at %31[0-9a-fx]%n", id, at, &length), 2);
-    assert_string_equal(end.said + strlen(begin) + length, what);
+    assert_rest(end.said + strlen(begin) + length, what);
 }
 
 static void a_thread_that_waits_for_itself_is_called_by_its_name(void **state)
@@ -219,7 +226,7 @@ static void an_owner_that_has_ended_is_called_by_its_number(void **state)
     snprintf(expected, sizeof expected, "spool: deadlock: chief (id %d) waits for the lock at 0x", waiter);
     assert_int_equal(strncmp(end.said + length, expected, strlen(expected)), 0);
     snprintf(expected, sizeof expected, ", held by id %d, which has ended\n", gone);
-    assert_string_equal(strchr(end.said + length, ','), expected);
+    assert_rest(strchr(end.said + length, ','), expected);
 }
 
 int main(int argc, char **argv)
