@@ -51,17 +51,26 @@ static inline void fork_ends(pid_t child, int expected)
     must(WIFEXITED(status) && WEXITSTATUS(status) == expected);
 }
 
-/* Run it in a forked process, which ends without exit handlers. */
-static inline void forked(void (*in_child)(void))
+/* Fork here.  True in the child; the parent waits for its end, which must be a good one. */
+static inline bool is_forked_child(void)
 {
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         fork_limit();
+        return true;
+    }
+    fork_ends(child, 0);
+    return false;
+}
+
+/* Run it in a forked process, which ends without exit handlers. */
+static inline void forked(void (*in_child)(void))
+{
+    if (is_forked_child()) {
         in_child();
         _exit(0);
     }
-    fork_ends(child, 0);
 }
 
 /* The same for a process that ends by exit(). */

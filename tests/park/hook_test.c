@@ -1,7 +1,7 @@
 /* What runs in the middle of a wait: a block hook that forks, a task on the stack of another.
 
    SPDX-License-Identifier: MIT */
-#include "child.h"
+#include "fork.h"
 
 #include <spool.h>
 
@@ -10,25 +10,6 @@
 #include "park/park.h"
 
 static const char *program;
-
-/* Say where it went wrong, and be a failure. */
-#define must(condition_)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition_)) {                                                                                           \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition_);                                                   \
-            _exit(1);                                                                                                  \
-        }                                                                                                              \
-    } while (0)
-
-/* True in the child.  The parent waits for its end, which must be a good one. */
-static bool is_forked_child(void)
-{
-    int status = -1;
-    fflush(NULL);
-    pid_t child = fork();
-    must(child == 0 || (waitpid(child, &status, 0) == child && status == 0));
-    return child == 0;
-}
 
 /* ---- a waiter that keeps its place, whose hook forks ---- */
 
@@ -123,27 +104,16 @@ static void want_lock_of_outer(void)
 
 static const struct child_case cases[] = { { "hook", hook }, { "pop", pop }, { "outer", want_lock_of_outer } };
 
-static void passes(const char *name)
-{
-#ifdef __SANITIZE_THREAD__
-    printf("not under the thread sanitizer: fork, %s\n", name);
-    return;
-#endif
-    struct child_end end = child_run(program, name, NULL);
-    if (end.hung || !WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
-        fail_msg("%s: hung %d, status %x, said '%s'", name, end.hung, (unsigned)end.status, end.said);
-}
-
 static void a_waiter_whose_hook_forks_is_in_its_queue_in_the_child(void **state)
 {
     (void)state;
-    passes("hook");
+    fork_case_passes(program, "hook");
 }
 
 static void a_task_that_ends_with_a_lock_has_woken_whom_it_notified(void **state)
 {
     (void)state;
-    passes("pop");
+    fork_case_passes(program, "pop");
 }
 
 static void a_task_that_wants_the_lock_of_the_task_below_it_is_reported(void **state)

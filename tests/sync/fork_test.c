@@ -1,7 +1,7 @@
 /* A lock that is kept free for an heir, the thread that has waited longest for it: what a fork makes of it.
 
    SPDX-License-Identifier: MIT */
-#include "child.h"
+#include "fork.h"
 
 #include <spool.h>
 
@@ -12,15 +12,6 @@
 static const char *program;
 static sp_lock lock;
 static uint32_t stops; /* atomic */
-
-/* Say where it went wrong, and be a failure. */
-#define must(condition_)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition_)) {                                                                                           \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition_);                                                   \
-            _exit(1);                                                                                                  \
-        }                                                                                                              \
-    } while (0)
 
 static bool has_heir(void)
 {
@@ -63,15 +54,6 @@ static void end_heir(pthread_t heir)
     sp__store_release(&stops, 0);
 }
 
-static bool is_forked_child(void)
-{
-    int status = -1;
-    fflush(NULL);
-    pid_t child = fork();
-    must(child == 0 || (waitpid(child, &status, 0) == child && status == 0));
-    return child == 0;
-}
-
 /* It is not in the child, and the lock is to be had. */
 static void heir_of_the_parent(void)
 {
@@ -100,27 +82,16 @@ static void heir_of_the_child(void)
 
 static const struct child_case cases[] = { { "parent", heir_of_the_parent }, { "child", heir_of_the_child } };
 
-static void passes(const char *name)
-{
-#ifdef __SANITIZE_THREAD__
-    printf("not under the thread sanitizer: fork, %s\n", name);
-    return;
-#endif
-    struct child_end end = child_run(program, name, NULL);
-    if (end.hung || !WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
-        fail_msg("%s: hung %d, status %x, said '%s'", name, end.hung, (unsigned)end.status, end.said);
-}
-
 static void a_lock_is_not_kept_for_an_heir_that_the_fork_has_lost(void **state)
 {
     (void)state;
-    passes("parent");
+    fork_case_passes(program, "parent");
 }
 
 static void an_heir_in_the_child_is_next(void **state)
 {
     (void)state;
-    passes("child");
+    fork_case_passes(program, "child");
 }
 
 int main(int argc, char **argv)
