@@ -144,15 +144,21 @@ static void come_during_action(void *context)
     sp__add_seq_cst(&meeting->passes, 1);
 }
 
+/* A barrier for one, who is in its action. */
+static void begin_action(struct meeting *meeting, struct bunch *first)
+{
+    meeting->barrier = (sp_barrier)SP_BARRIER_ACTION(1, act_once, meeting);
+    bunch_start(first, 1, come_during_action, meeting);
+    assert_true(sp_event_wait(&meeting->in_action, SP_FOREVER));
+}
+
 /* Those who came meanwhile are told at once, and not when the action has ended. */
 static void an_abort_during_the_action_is_told_to_all(void **state)
 {
     (void)state;
     struct meeting meeting = { .passes = 0 };
-    meeting.barrier = (sp_barrier)SP_BARRIER_ACTION(1, act_once, &meeting);
     struct bunch first, second;
-    bunch_start(&first, 1, come_during_action, &meeting);
-    assert_true(sp_event_wait(&meeting.in_action, SP_FOREVER));
+    begin_action(&meeting, &first);
     bunch_start(&second, 3, come_during_action, &meeting);
     bunch_await_sleep(&second);
     sp_barrier_abort(&meeting.barrier);
@@ -175,10 +181,8 @@ static void a_reset_during_the_action_begins_a_round(void **state)
 {
     (void)state;
     struct meeting meeting = { .passes = 0 };
-    meeting.barrier = (sp_barrier)SP_BARRIER_ACTION(1, act_once, &meeting);
     struct bunch first, second;
-    bunch_start(&first, 1, come_during_action, &meeting);
-    assert_true(sp_event_wait(&meeting.in_action, SP_FOREVER));
+    begin_action(&meeting, &first);
     bunch_start(&second, 3, come_after_reset, &meeting);
     bunch_await_sleep(&second);
     sp_barrier_reset(&meeting.barrier);
@@ -215,10 +219,8 @@ static void the_last_one_sees_a_reset_during_its_action(void **state)
 {
     (void)state;
     struct meeting meeting = { .passes = 0 };
-    meeting.barrier = (sp_barrier)SP_BARRIER_ACTION(1, act_once, &meeting);
     struct bunch first;
-    bunch_start(&first, 1, come_during_action, &meeting);
-    assert_true(sp_event_wait(&meeting.in_action, SP_FOREVER));
+    begin_action(&meeting, &first);
     sp_barrier_reset(&meeting.barrier);
     sp_event_set(&meeting.go_on);
     bunch_join(&first);
