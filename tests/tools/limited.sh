@@ -9,17 +9,9 @@ shift
 ${SPOOL_TEST_LAUNCHER:+"$SPOOL_TEST_LAUNCHER"} "$@" &
 program=$!
 
-family() { # family PID: it and its descendants, parents first
-    local child
-    echo "$1"
-    for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do family "$child"; done
-}
-
 stop() {
     echo "time limit: $* ran for $limit s"
-    "$(dirname "${BASH_SOURCE[0]}")/stacks.sh" "$program"
-    # shellcheck disable=SC2046
-    kill -KILL $(family "$program") 2>/dev/null
+    "$(dirname "${BASH_SOURCE[0]}")/stacks.sh" --kill "$program"
 }
 
 # The shell's own timer: a child that sleeps, told by the wait that ends first.
