@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static struct note notes[NOTES];
 static int noted; /* atomic */
@@ -90,13 +89,6 @@ void notes_check(void)
 }
 
 /* ---- limits ---- */
-
-double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
 
 void check_waited(double begin, double limit)
 {

@@ -46,13 +46,6 @@ struct run {
     char said[LOG_SIZE];
 };
 
-static double seconds_now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 static void give_up(const char *what)
 {
     perror(what);
@@ -104,13 +97,13 @@ static bool ended_well(pid_t child)
 /* Those of its group that are still there have become this process's children; they have a little time. */
 static enum verdict await_group(pid_t group)
 {
-    double begin = seconds_now();
+    double begin = now();
     int status;
     pid_t child;
     while ((child = waitpid(-group, &status, WNOHANG)) >= 0) {
         if (child > 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
             return CRASHED;
-        if (child == 0 && seconds_now() - begin > options.seconds)
+        if (child == 0 && now() - begin > options.seconds)
             return LEFT;
         if (child == 0)
             poll(NULL, 0, 1);
@@ -214,10 +207,10 @@ static void shrink(struct run *run, uint64_t seed)
 {
     bool out[SCRIPTS * STEPS] = { false };
     char list[SCRIPTS * STEPS * 4];
-    double end = seconds_now() + options.shrink_seconds;
+    double end = now() + options.shrink_seconds;
     program_make(seed);
     for (unsigned n = 16; n > 0; n /= 4)
-        for (unsigned first = 0; first < program.n && seconds_now() < end; first += n)
+        for (unsigned first = 0; first < program.n && now() < end; first += n)
             try_without(run, seed, out, first, n);
     list_left_out(out, list, sizeof list);
     printf("made smaller: %s %" PRIu64 " %s\n", options.program, seed, list);
@@ -240,7 +233,7 @@ static void report(struct run *run, uint64_t seed, enum verdict verdict)
 static bool take_seed(uint64_t *ret_seed)
 {
     pthread_mutex_lock(&lock);
-    bool more = next_program < options.programs && (stop_at == 0 || seconds_now() < stop_at);
+    bool more = next_program < options.programs && (stop_at == 0 || now() < stop_at);
     *ret_seed = options.seed + (uint64_t)next_program++;
     pthread_mutex_unlock(&lock);
     return more;
@@ -392,7 +385,7 @@ int main(int count, char **arguments)
     printf("seeds from %" PRIu64 "\n", options.seed);
     fflush(stdout);
     start_busy(busy);
-    stop_at = options.minutes > 0 ? seconds_now() + options.minutes * 60 : 0;
+    stop_at = options.minutes > 0 ? now() + options.minutes * 60 : 0;
     for (int i = 0; i < options.jobs; i++)
         if (pthread_create(&workers[i], NULL, work, NULL) != 0)
             give_up("a thread");

@@ -126,8 +126,8 @@ void step_queue_join(struct actor *actor, const struct step *step)
     sp_queue *queue = world.queues[step->a % QUEUES];
     double begin = now(), limit = short_limit(step);
     (void)actor;
-    if (!sp_queue_join(queue, limit))
-        check(world.in_child || now() - begin >= limit - 1e-6);
+    if (!sp_queue_join(queue, limit) && !world.in_child)
+        check_waited(begin, limit);
     size_t most = sp_queue_maxsize(queue);
     check(most == 0 || sp_queue_size(queue) <= most);
     (void)sp_queue_empty(queue); /* either is right */
