@@ -173,8 +173,7 @@ static sp_status run_chunk(const void *arg, void *result)
     const uint32_t process = sp__process_number;
     (void)result;
     for (size_t i = chunk_begin(map, chunk->index); i < end; i++) {
-        if (process !=
-            sp__process_number) /* a task has forked: the rest is the parent's, and so is perhaps the caller */
+        if (process != sp__process_number) /* a task has forked: the rest is the parent's, perhaps the caller too */
             return sp__runner_on_stack(map->caller) ? SP_SHUT_DOWN : SP_CANCELLED;
         if (is_needless(map, chunk->index))
             return SP_CANCELLED;

@@ -30,8 +30,8 @@ static void fill(sp_thread *thread, struct sp__runner *runner)
     sp__os_thread_this(&thread->os);
     sp__runner_set_name(runner, thread->name->text);
     runner->thread = thread;
-    if (!sp__runner_is_told(
-            runner)) /* relaxed: published by the registry's lock.  Its end will not be noticed: it is gone */
+    /* relaxed: published by the registry's lock.  Its end will not be noticed: it counts as gone */
+    if (!sp__runner_is_told(runner))
         sp__store_relaxed(&thread->state, SP__THREAD_GONE);
     sp__registry_add(thread);
 }

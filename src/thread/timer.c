@@ -43,8 +43,8 @@ static struct {
     bool is_drainable; /* process exit knows of us */
 } heap;                /* guarded by lock */
 
-static uint64_t
-    pending; /* atomic, written under lock: timers that are PENDING or FIRING, or that the timer thread gives up */
+/* Atomic, written under lock: timers that are PENDING or FIRING, or that the timer thread gives up. */
+static uint64_t pending;
 static uint64_t keeper; /* atomic: the id of the timer thread, 0 before there was one */
 
 /* ---- the heap; all under the lock ---- */
