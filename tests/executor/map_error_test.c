@@ -8,14 +8,15 @@
 #include "base/atomic.h"
 #include "future/future.h"
 
-static uint32_t unseen; /* atomic */
-static char unseen_text[128];
+static uint32_t unseen;       /* atomic */
+static char unseen_text[128]; /* of the first */
 
 static void note_unseen(const sp_error *error, void *context)
 {
     (void)context;
-    snprintf(unseen_text, sizeof unseen_text, "%s: %s: %s", error->task, sp_status_name(error->status), error->message);
-    sp__add_seq_cst(&unseen, 1);
+    if (sp__add_seq_cst(&unseen, 1) == 0)
+        snprintf(unseen_text, sizeof unseen_text, "%s: %s: %s", error->task, sp_status_name(error->status),
+                 error->message);
 }
 
 static int listen(void **state)
