@@ -5,6 +5,7 @@
 
 #include <spool/time.h>
 
+#include "base/pause.h"
 #include "base/refcount.h"
 
 _Static_assert(sizeof(sp_shutdown_options) == 16 || sizeof(void *) != 8, "programs are compiled against it");
@@ -60,6 +61,7 @@ void sp__executor_ref_down(sp_executor *executor)
 {
     if (sp__executor_is_inherited(executor) || !sp__ref_down(&executor->refs))
         return;
+    SP__PAUSE("executor: let go");
     sp__drainable_remove(&executor->drainable);
     executor->ops->destroy(executor);
 }

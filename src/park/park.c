@@ -407,6 +407,7 @@ void sp__park_block(void (*fn)(void *arg), void *arg, struct sp__edge *edge)
         hooks->before(hooks->context);
     if (edge != NULL)
         (void)sp__edge_publish(edge);
+    SP__PAUSE("park: blocks");
     fn(arg);
     if (edge != NULL)
         sp__edge_withdraw(edge);

@@ -137,7 +137,7 @@ static bool only_daemons_are_left(void)
     enum { LOOKS = 500 }; /* of a millisecond; then a daemon is held up in its end, and ends with the process */
     for (int i = 0; i < LOOKS; i++) {
         bool settled, still_settled;
-        sp__registry_collect(true);
+        sp__registry_finish_ending();
         unsigned ours = sp__registry_count_ours(&settled), all = sp__os_thread_count();
         if (ours == sp__registry_count_ours(&still_settled) && settled && still_settled)
             return all != 0 && all <= ours + 1; /* and the caller */

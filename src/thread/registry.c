@@ -122,21 +122,42 @@ static void put_back(sp_thread *thread)
     sp__word_lock_release(&lock);
 }
 
-/* Is there nothing to wait for but the system's part of its end? */
+/* Is there nothing to wait for but its owner's and the system's part of its end? */
 static bool ends_soon(const sp_thread *thread)
 {
     /* acquire: pairs with the release in sp__thread_leave */
     return sp__load_acquire(&thread->state) == SP__THREAD_LEFT && !sp__thread_is_caller(thread);
 }
 
-void sp__registry_collect(bool wait)
+/* The first that ends soon, with a reference: one that nobody joins, or that its pool, about to be freed, is to let go. */
+static sp_thread *first_that_ends_soon(void)
+{
+    sp_thread *found = NULL;
+    sp__word_lock_acquire(&lock);
+    for (struct sp__list *at = threads.next; at != &threads && found == NULL; at = at->next) {
+        sp_thread *thread = sp__container_of(at, sp_thread, link);
+        if (ends_soon(thread))
+            found = thread;
+    }
+    if (found != NULL)
+        sp__ref_up(&found->refs);
+    sp__word_lock_release(&lock);
+    return found;
+}
+
+void sp__registry_finish_ending(void)
+{
+    for (sp_thread *thread; (thread = first_that_ends_soon()) != NULL; sp__thread_ref_down(thread))
+        (void)sp__thread_finish(thread, SP__NEVER);
+    sp__registry_collect();
+}
+
+void sp__registry_collect(void)
 {
     enum { BUSY = 2 }; /* more than one for each that comes, so that they do not pile up behind one that ends slowly */
     sp_thread *thread;
     for (int busy = 0; busy < BUSY && (thread = take_orphan()) != NULL;) {
-        if (wait && ends_soon(thread)) {
-            (void)sp__thread_finish(thread, SP__NEVER);
-        } else if (!sp__thread_try_finish(thread)) {
+        if (!sp__thread_try_finish(thread)) {
             put_back(thread);
             busy++;
         }
@@ -304,7 +325,7 @@ bool sp__join_all(int64_t deadline)
         if (!drained)
             return false;
     }
-    sp__registry_collect(true);
+    sp__registry_finish_ending();
     return true;
 }
 

@@ -139,7 +139,7 @@ static void forget(sp_thread *thread)
 sp_thread *sp__thread_start(const struct sp__thread_plan *plan, const sp_task *task, const void *arg)
 {
     if (!plan->internal) /* the timer thread is started under the lock of the timers, and a drop may start a timer */
-        sp__registry_collect(false);
+        sp__registry_collect();
     int error = sp__registry_prepare();
     sp_thread *thread = error == 0 ? new_thread(plan, task, arg) : NULL;
     if (thread == NULL) {

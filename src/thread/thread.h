@@ -105,9 +105,10 @@ void sp__registry_note_exit(sp_thread *thread);
 bool sp__registry_take_failed(sp_thread *thread);
 /* The thread's task has returned: publish it, note a failure.  True: no handle is left. */
 bool sp__registry_end(sp_thread *thread);
-/* Collect threads that are gone and that nobody joins; never waits for user code.  `wait`: also for those of which only the
-   system's part is left. */
-void sp__registry_collect(bool wait);
+/* Collect threads that are gone and that nobody joins.  Never waits. */
+void sp__registry_collect(void);
+/* The same, and wait first for all threads that have done their last act: no code of a user's is left in them. */
+void sp__registry_finish_ending(void);
 /* Under the registry lock: nobody has a handle any more, or the thread has ended without one. */
 void sp__registry_note_orphan(sp_thread *thread);
 /* A thread whose error nobody has looked at, with a reference; NULL: there is none. */

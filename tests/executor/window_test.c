@@ -138,6 +138,32 @@ static void room_that_comes_before_a_submitter_waits_is_taken(void **state)
     end_pool(submitting.pool);
 }
 
+/* ---- the last worker of a pool that nobody holds ---- */
+
+static void join_all(void *context)
+{
+    (void)context;
+    assert_true(sp_join_all(SP_FOREVER));
+}
+
+static void join_all_waits_for_the_worker_that_frees_its_pool(void **state)
+{
+    (void)state;
+    sp_executor *pool = sp_thread_pool(.max_workers = 1);
+    struct pause *lets_go = pause_at("executor: let go"), *waits = pause_at("park: blocks");
+    assert_answers(sp_submit(pool, answer, 1), 1);
+    sp_executor_release(pool);
+    pause_await(lets_go);
+    one joiner;
+    one_start(&joiner, join_all, NULL);
+    test_await(pause_is_reached(waits) || bunch_finished(&joiner) == 1);
+    bool waited = pause_is_reached(waits);
+    pause_end(lets_go);
+    pause_end(waits);
+    one_end(&joiner);
+    assert_true(waited);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +172,7 @@ int main(void)
         cmocka_unit_test(a_worker_whose_idle_time_is_up_runs_the_task_that_comes_then),
         cmocka_unit_test(a_worker_whose_idle_time_is_up_when_the_pool_is_shut_down_ends),
         cmocka_unit_test(room_that_comes_before_a_submitter_waits_is_taken),
+        cmocka_unit_test(join_all_waits_for_the_worker_that_frees_its_pool),
     };
     return cmocka_run_group_tests_name("window", tests, NULL, NULL);
 }
