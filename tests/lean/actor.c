@@ -113,11 +113,16 @@ double limit_of(const struct actor *actor, const struct step *step)
     return actor->place == IN_MAIN && !world.in_child ? limits[step->limit] : short_limit(step);
 }
 
-double limit_of_future(const struct actor *actor, const struct slot *slot, const struct step *step)
+bool may_wait_for_ever(const struct actor *actor, const struct slot *slot)
 {
     if (!slot->own)
-        return limit_of(actor, step);
-    return may_wait(actor, slot->pool) ? limit_of_own(actor, step) : short_limit(step);
+        return actor->place == IN_MAIN && !world.in_child;
+    return !actor->light && may_wait(actor, slot->pool);
+}
+
+double limit_of_future(const struct actor *actor, const struct slot *slot, const struct step *step)
+{
+    return may_wait_for_ever(actor, slot) ? limits[step->limit] : short_limit(step);
 }
 
 bool may_submit(const struct actor *actor, unsigned pool)

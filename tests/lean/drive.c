@@ -94,8 +94,16 @@ static bool ended_well(pid_t child)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+static void show_stacks(const char *of, pid_t process, int log)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", (int)process);
+    if (options.stacks[0] != '\0')
+        ended_well(spawn((char *[]){ (char *)options.stacks, (char *)of, number, NULL }, log, false));
+}
+
 /* Those of its group that are still there have become this process's children; they have a little time. */
-static enum verdict await_group(pid_t group)
+static enum verdict await_group(pid_t group, int log)
 {
     double begin = now();
     int status;
@@ -103,20 +111,14 @@ static enum verdict await_group(pid_t group)
     while ((child = waitpid(-group, &status, WNOHANG)) >= 0) {
         if (child > 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
             return CRASHED;
-        if (child == 0 && now() - begin > options.seconds)
+        if (child == 0 && now() - begin > options.seconds) {
+            show_stacks("--group", group, log);
             return LEFT;
+        }
         if (child == 0)
             poll(NULL, 0, 1);
     }
     return FINE;
-}
-
-static void show_stacks(pid_t child, int log)
-{
-    char number[16];
-    snprintf(number, sizeof number, "%d", (int)child);
-    if (options.stacks[0] != '\0')
-        ended_well(spawn((char *[]){ (char *)options.stacks, number, NULL }, log, false));
 }
 
 static void kill_group(pid_t group)
@@ -130,11 +132,11 @@ static enum verdict judge(pid_t child, int log)
 {
     enum verdict verdict = HUNG;
     if (!await(child, options.seconds))
-        show_stacks(child, log);
+        show_stacks("--family", child, log);
     else if (!ended_well(child))
         verdict = CRASHED;
     else
-        verdict = await_group(child);
+        verdict = await_group(child, log);
     kill_group(child);
     return verdict;
 }

@@ -141,7 +141,9 @@ void step_callback(struct actor *actor, const struct step *step)
     if (slot == NULL)
         return;
     count_up(&world.added);
+    spare_memory(!may_wait_for_ever(actor, slot)); /* without memory it waits */
     sp_future_add_done_callback(slot->future, on_done, (void *)(uintptr_t)(step->b % 2 == 0 ? step->script : SCRIPTS));
+    spare_memory(false);
 }
 
 void step_look_at_future(struct actor *actor, const struct step *step)

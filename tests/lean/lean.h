@@ -144,6 +144,8 @@ uint64_t answer_value(unsigned script);
 /* May the actor submit to the pool without waiting for what waits for it?  And wait for its tasks? */
 bool may_submit(const struct actor *actor, unsigned pool);
 bool may_wait(const struct actor *actor, int pool);
+/* May it wait for this future without a limit? */
+bool may_wait_for_ever(const struct actor *actor, const struct slot *slot);
 
 /* ---- the world ---- */
 
@@ -172,6 +174,7 @@ struct world {
     bool refuses, odd, lost; /* facts: some call has been refused; some thread has ended by pthread_exit; in a task of a
                                    pool, so that the hands of others on that stack are lost */
     bool closed;             /* a fact: some pool may have been shut down */
+    bool daemons;            /* a fact: some daemon thread may have been started */
     pthread_mutex_t shelf_lock;
     struct slot shelf[SLOTS]; /* futures that are lent */
 };
@@ -214,6 +217,8 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Allocations and threads that the library asks for: refuse the nth from now on, once. */
 void refuse_memory(unsigned nth);
+/* Of the calling thread: not to it. */
+void spare_memory(bool spared);
 void refuse_thread(unsigned nth);
 
 /* The limit of a wait.  For a thread that this actor has started, for a future in its hands, for what others must do: none is

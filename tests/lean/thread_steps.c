@@ -28,7 +28,10 @@ void step_start(struct actor *actor, const struct step *step)
     struct call call;
     if (slot == NULL || !call_make(&call, actor, step, IN_THREAD))
         return;
-    keep_thread(slot, sp_thread_start(step->a % 5 == 4 ? NULL : &options[step->a % 5], act_task, &call), &call);
+    const sp_thread_options *chosen = step->a % 5 == 4 ? NULL : &options[step->a % 5];
+    if (chosen != NULL && chosen->daemon)
+        note_fact(&world.daemons);
+    keep_thread(slot, sp_thread_start(chosen, act_task, &call), &call);
 }
 
 static void join_thread(const struct actor *actor, const struct slot *slot, const struct step *step)

@@ -51,6 +51,7 @@ int __wrap_posix_memalign(void **ret, size_t alignment, size_t size);
 int __wrap_pthread_create(pthread_t *ret, const pthread_attr_t *attributes, void *(*body)(void *), void *arg);
 
 static int memory_left, threads_left; /* atomic: until the one that is refused; 0: none is */
+static _Thread_local bool is_spared;  /* this thread gets all memory that it asks for */
 
 static bool is_refused(int *left)
 {
@@ -73,9 +74,19 @@ void refuse_thread(unsigned nth)
     refuse(&threads_left, nth);
 }
 
+void spare_memory(bool spared)
+{
+    is_spared = spared;
+}
+
+static bool memory_is_refused(void)
+{
+    return !is_spared && is_refused(&memory_left);
+}
+
 void *__wrap_malloc(size_t size)
 {
-    if (!is_refused(&memory_left))
+    if (!memory_is_refused())
         return __real_malloc(size);
     errno = ENOMEM;
     return NULL;
@@ -83,7 +94,7 @@ void *__wrap_malloc(size_t size)
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    if (!is_refused(&memory_left))
+    if (!memory_is_refused())
         return __real_calloc(n, size);
     errno = ENOMEM;
     return NULL;
@@ -91,7 +102,7 @@ void *__wrap_calloc(size_t n, size_t size)
 
 int __wrap_posix_memalign(void **ret, size_t alignment, size_t size)
 {
-    return is_refused(&memory_left) ? ENOMEM : __real_posix_memalign(ret, alignment, size);
+    return memory_is_refused() ? ENOMEM : __real_posix_memalign(ret, alignment, size);
 }
 
 int __wrap_pthread_create(pthread_t *ret, const pthread_attr_t *attributes, void *(*body)(void *), void *arg)
