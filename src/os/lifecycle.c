@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/atomic.h"
 #include "os/fault.h"
@@ -54,8 +55,11 @@ static void after_fork_in_parent(void)
             rooms[i]->in_parent();
 }
 
+static pid_t process; /* written before main, and alone in the child of a fork */
+
 static void after_fork_in_child(void)
 {
+    process = getpid();
     for (size_t i = ROOMS; i-- > 0;)
         if (rooms[i] != NULL && rooms[i]->in_child != NULL)
             rooms[i]->in_child();
@@ -81,7 +85,13 @@ int sp__os_watch_forks(void)
 
 SP__CONSTRUCTOR static void watch_forks(void)
 {
+    process = getpid();
     (void)sp__os_watch_forks(); /* refused only for want of memory; then the first call of the library asks again */
+}
+
+bool sp__os_missed_a_fork(void)
+{
+    return process != getpid();
 }
 
 /* ---- the end of a thread ---- */

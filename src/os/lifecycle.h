@@ -4,6 +4,8 @@
 #ifndef SP_OS_LIFECYCLE_H
 #define SP_OS_LIFECYCLE_H
 
+#include <stdbool.h>
+
 /* ---- before main ---- */
 
 /* A constructor of the library: before those of the program.  Otherwise a program that is linked with the static library
@@ -39,5 +41,9 @@ extern const struct sp__fork_handler sp__fork_hooks;    /* panic, deadlock, star
 /* Have them called around every fork from now on.  Called before main; and by a thread's first call of the library, for a
    constructor of the program may come before ours.  An errno value. */
 int sp__os_watch_forks(void);
+
+/* Is this the child of a fork of which nobody was told?  By _Fork() or a bare system call; or by a thread that forks while the
+   process is at the end of its exit, where the C library forgets all handlers.  Then what memory says is about the parent. */
+bool sp__os_missed_a_fork(void);
 
 #endif

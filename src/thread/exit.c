@@ -76,6 +76,8 @@ static void begin(void)
 
 void sp__exit(void)
 {
+    if (sp__os_missed_a_fork())
+        return; /* all that could be waited for is the parent's */
     begin();
     (void)sp_join_all(SP_FOREVER);
     report_failures();
@@ -104,6 +106,8 @@ static void wait_for_work(void)
 static void main_exits(void *nothing)
 {
     (void)nothing;
+    if (sp__os_missed_a_fork())
+        return; /* as in sp__exit */
     begin();
     wait_for_work();
 }
