@@ -54,7 +54,7 @@ static sp_status set(sp_future *future, int value)
 static void count(sp_future *future, void *context)
 {
     (void)future;
-    ++*(unsigned *)context;
+    sp__add_seq_cst((unsigned *)context, 1); /* a worker may call it beside another thread */
 }
 
 /* ---- arguments, results, errors ---- */
