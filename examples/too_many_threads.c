@@ -8,11 +8,16 @@
 enum { URLS = 200, AT_A_TIME = 4 };
 
 static sp_semaphore server = SP_SEMAPHORE(AT_A_TIME);
-static sp_event all_submitted; /* so that the count of threads is not left to chance */
+/* So that the count of threads is not left to chance: no task fetches before as many have begun as ever can at a time. */
+static sp_semaphore begun;
+static sp_event may_fetch;
 
 static sp_status fetch(const int *url, int *ret_length)
 {
-    (void)sp_event_wait(&all_submitted, SP_FOREVER);
+    sp_status status = sp_semaphore_release(&begun, 1);
+    if (status != SP_OK)
+        return status;
+    (void)sp_event_wait(&may_fetch, SP_FOREVER);
     SP_HOLD(&server);
     sp_sleep(0.005);
     *ret_length = *url % 10;
@@ -25,10 +30,13 @@ static int fetch_all(unsigned max_workers, unsigned *ret_threads, double *ret_se
 {
     sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = max_workers);
     sp_future *futures[URLS];
-    sp_event_clear(&all_submitted);
+    sp_event_clear(&may_fetch);
+    begun = (sp_semaphore)SP_SEMAPHORE(0);
     for (int i = 0; i < URLS; i++)
         futures[i] = sp_submit(pool, fetch, i);
-    sp_event_set(&all_submitted);
+    for (unsigned i = 0; i < URLS && i < max_workers; i++)
+        sp_semaphore_acquire(&begun);
+    sp_event_set(&may_fetch);
 
     double begin = sp_monotonic();
     int sum = 0;

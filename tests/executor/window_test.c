@@ -151,8 +151,10 @@ static void join_all_waits_for_the_worker_that_frees_its_pool(void **state)
     (void)state;
     sp_executor *pool = sp_thread_pool(.max_workers = 1);
     struct pause *lets_go = pause_at("executor: let go"), *waits = pause_at("park: blocks");
-    assert_answers(sp_submit(pool, answer, 1), 1);
+    sp_event_clear(&gate);
+    assert_int_equal(sp_post(pool, wait_at_gate, SP_NONE), SP_OK);
     sp_executor_release(pool);
+    sp_event_set(&gate); /* now the worker is the last that holds it */
     pause_await(lets_go);
     one joiner;
     one_start(&joiner, join_all, NULL);
