@@ -39,10 +39,15 @@ static inline bool child_read(int descriptor, struct child_end *end, int seconds
     }
 }
 
-/* Run `program`, which is argv[0] of the caller, with one argument or two. */
-static inline struct child_end child_run(const char *program, const char *name, const char *argument)
+/* A program that runs. */
+struct child {
+    pid_t process;
+    int says; /* what we read its standard error from */
+};
+
+/* Start `program`, which is argv[0] of the caller, with one argument or two. */
+static inline struct child child_start(const char *program, const char *name, const char *argument)
 {
-    struct child_end end = { .hung = false };
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     fflush(NULL);
@@ -57,13 +62,24 @@ static inline struct child_end child_run(const char *program, const char *name, 
         _exit(99);
     }
     close(ends[1]);
-    end.hung = !child_read(ends[0], &end, 30);
+    return (struct child){ child, ends[0] };
+}
+
+static inline struct child_end child_await(struct child child)
+{
+    struct child_end end = { .hung = false };
+    end.hung = !child_read(child.says, &end, 30);
     end.said[end.length] = '\0';
-    close(ends[0]);
+    close(child.says);
     if (end.hung)
-        kill(child, SIGKILL);
-    assert_int_equal(waitpid(child, &end.status, 0), child);
+        kill(child.process, SIGKILL);
+    assert_int_equal(waitpid(child.process, &end.status, 0), child.process);
     return end;
+}
+
+static inline struct child_end child_run(const char *program, const char *name, const char *argument)
+{
+    return child_await(child_start(program, name, argument));
 }
 
 /* It must have ended by abort, having said the words. */
@@ -74,13 +90,18 @@ static inline void child_aborted(const struct child_end *end, const char *words)
                  end->said);
 }
 
-/* Run a case: it must end with 0. */
-static inline struct child_end child_run_well(const char *program, const char *name)
+/* It must end with 0. */
+static inline struct child_end child_ends_well(struct child child, const char *name)
 {
-    struct child_end end = child_run(program, name, NULL);
+    struct child_end end = child_await(child);
     if (end.hung || !WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)
         fail_msg("%s: hung %d, status %x, said '%s'", name, end.hung, (unsigned)end.status, end.said);
     return end;
+}
+
+static inline struct child_end child_run_well(const char *program, const char *name)
+{
+    return child_ends_well(child_start(program, name, NULL), name);
 }
 
 /* The same, and it must say these words and nothing else. */

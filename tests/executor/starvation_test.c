@@ -1,9 +1,7 @@
 /* A pool that makes no progress says so, once for each time, and only then.
 
    SPDX-License-Identifier: MIT */
-#include "testing.h"
-
-#include <string.h>
+#include "abreast.h"
 
 #include <spool.h>
 
@@ -88,7 +86,7 @@ static void a_pool_that_waits_for_what_it_has_queued_is_reported_once(void **sta
     double begin = sp_monotonic();
     sp_future *waits[] = { sp_submit(pool, wait_for_event, &event), sp_submit(pool, wait_for_event, &event) };
     sp_future *sets = sp_submit(pool, set_event, &event);
-    assert_true(sp_event_wait(&relief, SP_FOREVER)); /* never, if nobody reports */
+    assert_true(sp_event_wait(&relief, (double)test_patience())); /* never, if nobody reports */
     assert_true(sp_monotonic() - begin >= 1);
     assert_told("starving");
     assert_told("wait_for_event");
@@ -116,7 +114,7 @@ static void a_submit_to_a_pool_that_sleeps_is_reported(void **state)
     sp_future *waits = sp_submit(pool, wait_for_event, &event);
     for (unsigned round = 0; round < 2; round++) {
         sp_future *sets = sp_submit(pool, set_event, &event);
-        assert_true(sp_event_wait(&relief, SP_FOREVER));
+        assert_true(sp_event_wait(&relief, (double)test_patience()));
         assert_int_equal(reports(), round + 1);
         sp_event_set(&event); /* ends the wait: the next is a new one */
         assert_ends(waits);
@@ -227,17 +225,38 @@ static void a_pool_whose_last_worker_to_move_was_one_too_many_is_reported(void *
     assert_int_equal(reports(), 1);
 }
 
-int main(void)
+/* The pool waits on with the workers that it may have, whoever looks. */
+static void tasks_that_all_sleep_in_other_waits_are_only_reported(void **state)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_pool_that_waits_for_what_it_has_queued_is_reported_once, listen,
-                                        stop_listening),
-        cmocka_unit_test_setup_teardown(a_submit_to_a_pool_that_sleeps_is_reported, listen, stop_listening),
-        cmocka_unit_test_setup_teardown(a_task_that_waits_for_what_it_has_submitted_by_an_event_is_reported, listen,
-                                        stop_listening),
-        cmocka_unit_test_setup_teardown(a_pool_whose_last_worker_to_move_was_one_too_many_is_reported, listen,
-                                        stop_listening),
-        cmocka_unit_test_setup_teardown(sleepers_and_waits_for_the_own_pool_are_not_reported, listen, stop_listening),
+    (void)state;
+    sp_executor_statistics counts;
+    sp_event event = { 0 }, relief = { 0 };
+    told.relief = &relief;
+    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 2, .max_compensation = 1);
+    sp_future *futures[] = { sp_submit(pool, wait_for_event, &event), sp_submit(pool, wait_for_event, &event),
+                             sp_submit(pool, set_event, &event), NULL };
+    assert_true(sp_event_wait(&relief, (double)test_patience()));
+    futures[3] = sp_submit(pool, set_event, &event); /* who submits looks as well */
+    sp_executor_stats(pool, &counts);
+    assert_int_equal(counts.workers, 2);
+    assert_int_equal(counts.completed, 0);
+    assert_int_equal(reports(), 1);
+    sp_event_set(&event);
+    for (int i = 0; i < 4; i++)
+        assert_ends(futures[i]);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+#define STARVATION_TEST(test) cmocka_unit_test_setup_teardown(test, listen, stop_listening)
+    static const struct CMUnitTest tests[] = {
+        STARVATION_TEST(a_pool_that_waits_for_what_it_has_queued_is_reported_once),
+        STARVATION_TEST(a_submit_to_a_pool_that_sleeps_is_reported),
+        STARVATION_TEST(a_task_that_waits_for_what_it_has_submitted_by_an_event_is_reported),
+        STARVATION_TEST(a_pool_whose_last_worker_to_move_was_one_too_many_is_reported),
+        STARVATION_TEST(sleepers_and_waits_for_the_own_pool_are_not_reported),
+        STARVATION_TEST(tasks_that_all_sleep_in_other_waits_are_only_reported),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return abreast_run(argv[0], argv[1], tests, sizeof tests / sizeof tests[0]);
 }

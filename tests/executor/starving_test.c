@@ -1,7 +1,7 @@
 /* Which pools count as starving, from when on, and what the report says.
 
    SPDX-License-Identifier: MIT */
-#include "child.h"
+#include "abreast.h"
 
 #include <spool.h>
 
@@ -350,15 +350,15 @@ int main(int argc, char **argv)
 {
     static const struct child_case cases[] = { { "starve", starve_and_wait } };
     program = argv[0];
-    if (argc > 1)
+    if (argc > 1 && strcmp(argv[1], cases[0].name) == 0)
         return child_main(cases, 1, argv[1]);
 #define STARVING_TEST(test) cmocka_unit_test_setup_teardown(test, listen, stop_listening)
-    const struct CMUnitTest tests[] = {
+    static const struct CMUnitTest tests[] = {
         STARVING_TEST(a_task_that_is_run_by_a_waiting_one_is_reported_once_a_second_after_its_last_wait),
         STARVING_TEST(tasks_that_sleep_are_no_starvation_until_something_is_queued),
         STARVING_TEST(one_that_works_again_does_not_count_as_asleep),
         STARVING_TEST(it_names_the_pool_the_tasks_their_workers_and_the_next),
         STARVING_TEST(without_a_hook_it_is_printed_once_and_the_pool_waits_on),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return abreast_run(program, argv[1], tests, sizeof tests / sizeof tests[0]);
 }

@@ -1,4 +1,5 @@
-/* Futures in the child of a fork: errors that nobody has looked at, what was being cancelled, locks that others held.
+/* Futures in the child of a fork: errors that nobody has looked at, what was being cancelled, callbacks, locks that others
+   held.
 
    SPDX-License-Identifier: MIT */
 #include "fork.h"
@@ -234,6 +235,48 @@ static void known_cancelled(void)
     end_queued();
 }
 
+/* ---- callbacks of what the parent has to do ---- */
+
+static sp_future *lost[2]; /* the one runs, the other is queued */
+static int calls[2];
+
+static void note_call(sp_future *future, void *context)
+{
+    must(future == lost[(int *)context - calls] && !sp_future_done(future));
+    ++*(int *)context;
+}
+
+static void watch_lost(void)
+{
+    for (int i = 0; i < 2; i++)
+        sp_future_add_done_callback(lost[i], note_call, &calls[i]);
+}
+
+/* With memory it is registered, for an end that does not come here.  Without, the call cannot wait, and calls it. */
+static void callback_in_child(void)
+{
+    watch_lost();
+    must(calls[0] == 0 && calls[1] == 0);
+    sp__fault_arm(1, true);
+    watch_lost();
+    must(sp__fault_disarm() > 0);
+    must(calls[0] == 1 && calls[1] == 1);
+}
+
+static void callback(void)
+{
+    pool = sp_thread_pool(.max_workers = 1);
+    lost[0] = sp_submit(pool, wait_until_set);
+    sp_semaphore_acquire(&arrived);
+    lost[1] = sp_submit(pool, wait_until_set);
+    forked(callback_in_child);
+    sp_event_set(&may_end);
+    must(sp_shutdown(pool) == SP_OK);
+    must(calls[0] == 0 && calls[1] == 0);
+    sp_release_all(lost, 2);
+    sp_executor_release(pool);
+}
+
 /* ---- locks of the library's that others hold ---- */
 
 static void held_locks(void)
@@ -248,8 +291,8 @@ static void held_locks(void)
 /* ---- the tests ---- */
 
 static const struct child_case cases[] = {
-    { "errors", errors },         { "cancelled", cancelled },   { "half cancelled", half_cancelled },
-    { "known", known_cancelled }, { "held locks", held_locks },
+    { "errors", errors },         { "cancelled", cancelled }, { "half cancelled", half_cancelled },
+    { "known", known_cancelled }, { "callback", callback },   { "held locks", held_locks },
 };
 
 static void errors_of_the_parent_are_not_told_by_the_child(void **state)
@@ -271,6 +314,12 @@ static void a_future_that_was_being_cancelled_has_an_error_in_the_child(void **s
     fork_case_passes(program, "known");
 }
 
+static void a_callback_without_memory_is_called_at_once_for_what_is_lost_in_the_child(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "callback");
+}
+
 static void a_fork_waits_for_who_changes_lists_of_futures(void **state)
 {
     (void)state;
@@ -286,6 +335,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(errors_of_the_parent_are_not_told_by_the_child),
         cmocka_unit_test(a_future_of_the_parents_pool_can_be_cancelled_in_the_child),
         cmocka_unit_test(a_future_that_was_being_cancelled_has_an_error_in_the_child),
+        cmocka_unit_test(a_callback_without_memory_is_called_at_once_for_what_is_lost_in_the_child),
         cmocka_unit_test(a_fork_waits_for_who_changes_lists_of_futures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
