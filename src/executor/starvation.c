@@ -10,6 +10,7 @@
    SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 
+#include "base/pause.h"
 #include "executor/pool.h"
 #include "os/os.h"
 #include "os/text.h"
@@ -121,6 +122,7 @@ static void check_starvation(struct sp__pool *pool)
     struct sp__text text;
     sp__text_init(&text);
     sp__text_add(&text, "pool %s makes no progress: ", pool->prefix);
+    SP__PAUSE("starvation: looks");
     sp_lock_acquire(&pool->lock);
     /* Another may have reported it, and all may have been done, since the caller saw a reason to look.  relaxed: changes to 1
        under the lock */

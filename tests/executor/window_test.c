@@ -5,6 +5,8 @@
 
 #include <spool.h>
 
+#include "base/atomic.h"
+
 static sp_status answer(const int *in, int *out)
 {
     *out = *in;
@@ -138,6 +140,36 @@ static void room_that_comes_before_a_submitter_waits_is_taken(void **state)
     end_pool(submitting.pool);
 }
 
+/* ---- a report of starvation ---- */
+
+static uint32_t reports; /* atomic */
+
+static void count_report(const char *report, void *context)
+{
+    (void)report, (void)context;
+    sp__add_seq_cst(&reports, 1);
+}
+
+static void a_pool_whose_queue_becomes_empty_does_not_starve(void **state)
+{
+    (void)state;
+    sp_executor *pool = sp_thread_pool(.max_workers = 1);
+    sp_event_clear(&gate);
+    sp_set_starvation_hook(count_report, NULL);
+    struct pause *looks = pause_at("starvation: looks");
+    sp_future *runs = sp_submit(pool, wait_at_gate, SP_NONE), *queued = sp_submit(pool, answer, 1);
+    pause_await(looks);
+    assert_true(sp_future_cancel(queued));
+    pause_end(looks);
+    sp_event_set(&gate);
+    assert_true(sp_future_wait(runs, SP_FOREVER));
+    end_pool(pool);
+    sp_set_starvation_hook(NULL, NULL);
+    assert_int_equal(sp__load_seq_cst(&reports), 0);
+    sp_future_release(runs);
+    sp_future_release(queued);
+}
+
 /* ---- the last worker of a pool that nobody holds ---- */
 
 static void join_all(void *context)
@@ -174,6 +206,7 @@ int main(void)
         cmocka_unit_test(a_worker_whose_idle_time_is_up_runs_the_task_that_comes_then),
         cmocka_unit_test(a_worker_whose_idle_time_is_up_when_the_pool_is_shut_down_ends),
         cmocka_unit_test(room_that_comes_before_a_submitter_waits_is_taken),
+        cmocka_unit_test(a_pool_whose_queue_becomes_empty_does_not_starve),
         cmocka_unit_test(join_all_waits_for_the_worker_that_frees_its_pool),
     };
     return cmocka_run_group_tests_name("window", tests, NULL, NULL);
