@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -156,6 +157,40 @@ static void workers_are_not_nice_because_a_submitter_is(void **state)
     assert_int_equal(traits_of_worker(pool).nice, own_traits().nice);
 }
 
+/* By its first version, as in traits.c. */
+static bool reset_at_fork(int nice_value)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t times[3];
+    } schedule = { .size = sizeof schedule, .policy = SCHED_OTHER, .flags = 1, .nice = nice_value };
+    return syscall(SYS_sched_setattr, 0, &schedule, 0u) == 0;
+}
+
+static void *make_with_a_priority_that_is_not_inherited(void *ret_was_made)
+{
+    if (!reset_at_fork(-5))
+        return NULL;
+    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 1);
+    assert_int_equal(traits_of_worker(pool).nice, 0);
+    *(bool *)ret_was_made = true;
+    return NULL;
+}
+
+static void workers_do_not_take_a_priority_that_is_not_inherited(void **state)
+{
+    (void)state;
+    bool was_made = false;
+    test_join(test_thread(make_with_a_priority_that_is_not_inherited, &was_made));
+    if (!was_made) {
+        printf("not tested: only root may take such a priority here\n");
+        skip();
+    }
+}
+
 static void set_blocked(int how, int number)
 {
     sigset_t set;
@@ -295,6 +330,7 @@ int main(void)
         cmocka_unit_test(workers_stay_where_a_pinned_maker_is),
         cmocka_unit_test(workers_are_not_real_time_because_a_submitter_or_the_maker_is),
         cmocka_unit_test(workers_are_not_nice_because_a_submitter_is),
+        cmocka_unit_test(workers_do_not_take_a_priority_that_is_not_inherited),
         cmocka_unit_test(workers_may_have_the_signal_mask_of_the_maker),
         cmocka_unit_test(a_thread_inherits_the_cpus_of_who_starts_it),
         cmocka_unit_test(what_a_task_starts_takes_signals_where_the_maker_does),

@@ -198,6 +198,47 @@ static void join_all_waits_for_the_worker_that_frees_its_pool(void **state)
     assert_true(waited);
 }
 
+/* ---- a pool that gets something from another ---- */
+
+struct both {
+    sp_executor *first, *second;
+};
+static sp_event may_give;
+
+static sp_status give_to_the_first(const struct both *both, sp_none *out)
+{
+    (void)out;
+    (void)sp_event_wait(&may_give, SP_FOREVER);
+    return sp_post(both->first, wait_at_gate, SP_NONE);
+}
+SP_TASK(give_to_the_first, struct both, sp_none);
+
+static void join_all_for_a_while(void *ret_done)
+{
+    *(bool *)ret_done = sp_join_all(1);
+}
+
+/* It has seen that the first one rests, and sleeps at the second.  A pool that is at work is not closed. */
+static void join_all_with_a_limit_looks_again_at_a_pool_that_was_given_something(void **state)
+{
+    (void)state;
+    struct both both = { sp_thread_pool(.max_workers = 1), sp_thread_pool(.max_workers = 1) };
+    bool done = true;
+    one joiner;
+    sp_event_clear(&gate);
+    sp_future *gives = sp_submit_from(both.second, give_to_the_first, &both);
+    one_start_asleep(&joiner, join_all_for_a_while, &done);
+    sp_event_set(&may_give);
+    one_end(&joiner);
+    assert_int_equal(sp_result(gives, NULL, SP_FOREVER), SP_OK);
+    assert_false(done);
+    assert_int_equal(sp_post(both.first, answer, 1), SP_OK);
+    sp_event_set(&gate);
+    end_pool(both.first);
+    end_pool(both.second);
+    sp_future_release(gives);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_worker_whose_idle_time_is_up_when_the_pool_is_shut_down_ends),
         cmocka_unit_test(room_that_comes_before_a_submitter_waits_is_taken),
         cmocka_unit_test(a_pool_whose_queue_becomes_empty_does_not_starve),
+        cmocka_unit_test(join_all_with_a_limit_looks_again_at_a_pool_that_was_given_something),
         cmocka_unit_test(join_all_waits_for_the_worker_that_frees_its_pool),
     };
     return cmocka_run_group_tests_name("window", tests, NULL, NULL);

@@ -81,9 +81,60 @@ static void without_memory_a_text_ends_early(void **state)
     }
 }
 
-/* ---- reports without memory ---- */
+static void a_text_that_was_cut_stays_as_it_is(void **state)
+{
+    (void)state;
+    struct sp__text text;
+    sp__text_init(&text);
+    sp__fault_arm(1, true);
+    add_numbers(&text, 200);
+    sp__fault_disarm();
+    sp__text_add(&text, "%*s", 5000, "behind the dots");
+    assert_int_equal(text.length, sizeof text.first - 1);
+    assert_string_equal(text.bytes + text.length - 3, "...");
+    sp__text_free(&text);
+}
+
+/* ---- what is printed, and how ---- */
 
 static const char *program;
+
+static void starve(void)
+{
+    sp__starvation("nobody moves");
+}
+
+static void *complain_when_cancelled(void *went_on)
+{
+    if (pthread_cancel(pthread_self()) != 0)
+        abort();
+    sp__os_complain("said to its end");
+    *(bool *)went_on = true;
+    pthread_testcancel();
+    return NULL;
+}
+
+static void complain(void)
+{
+    bool went_on = false;
+    void *how = NULL;
+    if (pthread_join(test_thread(complain_when_cancelled, &went_on), &how) != 0 || how != PTHREAD_CANCELED || !went_on)
+        abort();
+}
+
+static void a_report_says_what_it_is(void **state)
+{
+    (void)state;
+    child_says(program, "starve", "spool: starvation: nobody moves\n");
+}
+
+static void a_report_is_no_place_to_be_cancelled(void **state)
+{
+    (void)state;
+    child_says(program, "complain", "said to its end\n");
+}
+
+/* ---- reports without memory ---- */
 
 static void panic_without_memory(void)
 {
@@ -104,7 +155,9 @@ static void long_panic(void)
 
 static const struct child_case cases[] = { { "panic_without_memory", panic_without_memory },
                                            { "deadlock_without_memory", deadlock_without_memory },
-                                           { "long_panic", long_panic } };
+                                           { "long_panic", long_panic },
+                                           { "starve", starve },
+                                           { "complain", complain } };
 
 static void a_report_is_printed_without_memory(void **state)
 {
@@ -127,6 +180,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(long_texts_give_their_memory_back),     cmocka_unit_test(a_text_has_all_that_was_added),
         cmocka_unit_test(a_piece_may_be_longer_than_all_before), cmocka_unit_test(without_memory_a_text_ends_early),
         cmocka_unit_test(a_report_is_printed_without_memory),
+        cmocka_unit_test(a_text_that_was_cut_stays_as_it_is),
+        cmocka_unit_test(a_report_says_what_it_is),
+        cmocka_unit_test(a_report_is_no_place_to_be_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -383,6 +383,24 @@ static int whoever_waits_for_the_task_that_exits_is_told(void)
     return 9;
 }
 
+static sp_status end_pool(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    put(sp_shutdown(pool) == SP_OK ? "told " : "failed ");
+    return SP_OK;
+}
+SP_TASK(end_pool, sp_none, sp_none);
+
+static int whoever_ends_the_pool_of_the_task_that_exits_is_told(void)
+{
+    pool = sp_thread_pool(.max_workers = 1);
+    future = sp_submit(pool, exit_at_gate);
+    sp_thread_release(sp_start(end_pool));
+    sp_event_set(&gate);
+    sp_event_wait(&leaving, SP_FOREVER);
+    return 9;
+}
+
 /* ---- a fork of which the library is not told ---- */
 
 /* As one by a daemon thread at the very end of exit(), when the C library has forgotten the handlers. */
@@ -454,6 +472,7 @@ static const struct exit_case {
     { "wait for main", whoever_waits_for_main_is_told, 0, "main has ended ", "" },
     { "wait for a thread", whoever_waits_for_the_thread_that_exits_is_told, 4, "told ", "" },
     { "wait for a task", whoever_waits_for_the_task_that_exits_is_told, 4, "told ", "" },
+    { "wait for a pool", whoever_ends_the_pool_of_the_task_that_exits_is_told, 4, "told ", "" },
 #ifndef __SANITIZE_THREAD__ /* which has a thread of its own that goes on */
     { "pthread_exit", main_ends_by_pthread_exit, 0, "work work work torn down ", "" },
 #ifndef __SANITIZE_ADDRESS__ /* which takes what the C library keeps in the main thread's memory for a leak */
