@@ -269,16 +269,60 @@ static void memory_that_the_system_does_not_take_back_is_used_again(void **state
     keep_few_of_many(NULL);
 }
 
+/* ---- how many blocks of the allocator there are: chunks, where memory is recycled ---- */
+
+enum { FEWER = 60000, SLACK = 2000 }; /* some chunks full; blocks that threads keep, ends of pages */
+
+static void release_burst(sp_future **futures, int count)
+{
+    sp_release_all(futures, (size_t)count);
+    free(futures);
+}
+
+static void chunks_that_nobody_needs_are_freed(void **state)
+{
+    (void)state;
+    release_burst(burst_of(BURST), BURST);
+    uint64_t before = sp__fault_blocks();
+    for (int round = 0; round < 3; round++) {
+        sp_future **futures = burst_of(BURST);
+        assert_true(sp__fault_blocks() > before);
+        release_burst(futures, BURST);
+        assert_in_range(sp__fault_blocks(), 0, before);
+    }
+}
+
+/* Of many each `step`th is kept; as many as were released find room where these were. */
+static void room_is_used_again(int step)
+{
+    sp_future **futures = burst_of(FEWER);
+    uint64_t full = sp__fault_blocks();
+    int kept = release_but_each(step, futures, FEWER), more = FEWER - kept - SLACK;
+    sp_future **others = burst_of(more);
+    assert_in_range(sp__fault_blocks(), 0, full);
+    release_burst(others, more);
+    release_burst(futures, kept);
+}
+
+static void room_that_became_free_is_used_again(void **state)
+{
+    (void)state;
+    room_is_used_again(2);    /* in chunks that were used up */
+    room_is_used_again(1000); /* in pages that were given up */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_future_may_be_older_than_main),
+        cmocka_unit_test(chunks_that_nobody_needs_are_freed), /* before blocks that a thread keeps lie in many */
         cmocka_unit_test(threads_that_make_futures_give_their_memory_back),
         cmocka_unit_test(threads_that_release_futures_give_their_memory_back),
         cmocka_unit_test(memory_released_by_another_thread_goes_round),
         cmocka_unit_test(few_kept_of_many_hold_little_when_released_in_order),
         cmocka_unit_test(few_kept_of_many_hold_little_when_released_in_any_order),
         cmocka_unit_test(kept_ones_stay_whole_while_what_lies_around_them_goes_and_comes),
+        cmocka_unit_test(room_that_became_free_is_used_again),
         cmocka_unit_test(memory_that_the_system_does_not_take_back_is_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
