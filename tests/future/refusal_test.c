@@ -103,6 +103,46 @@ static void a_result_is_not_that_of_another_task_of_the_same_sizes(void **state)
     assert_int_equal(value, 3);
 }
 
+static sp_status letter(const char *in, char *out)
+{
+    *out = *in;
+    return SP_OK;
+}
+SP_TASK(letter, char, char);
+
+/* In memory that another one has had. */
+static void a_small_result_that_is_set_to_nothing_is_zero(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        char value = 9;
+        sp_future *future = sp_future_new(&letter_sp_task, "x");
+        if (i % 2 == 0)
+            assert_int_equal(sp_future_set_result(future, "y", 1), SP_OK);
+        else
+            assert_int_equal(sp_future_set_result(future, NULL, 0), SP_OK);
+        assert_int_equal(sp_result(future, &value, SP_NOWAIT), SP_OK);
+        assert_int_equal(value, i % 2 == 0 ? 'y' : 0);
+        sp_future_release(future);
+    }
+}
+
+static void a_result_that_was_moved_out_is_not_dropped(void **state)
+{
+    (void)state;
+    for (int moved = 0; moved < 2; moved++) {
+        int value = 0;
+        dropped = 0;
+        sp_future *future = sp_future_new(&own_sp_task, &(int){ 1 });
+        assert_int_equal(set(future, 3), SP_OK);
+        if (moved)
+            sp__future_take_result(future, &value);
+        sp_future_release(future);
+        assert_int_equal(value, moved ? 3 : 0);
+        assert_int_equal(dropped, moved ? 1 : 2); /* the argument is */
+    }
+}
+
 /* ---- whose it is to end ---- */
 
 static sp_status hold(const sp_none *in, sp_none *out)
@@ -321,6 +361,8 @@ int main(void)
         cmocka_unit_test(without_memory_the_argument_is_dropped),
         cmocka_unit_test(a_value_of_another_size_is_neither_read_nor_set),
         cmocka_unit_test(a_result_is_not_that_of_another_task_of_the_same_sizes),
+        cmocka_unit_test(a_small_result_that_is_set_to_nothing_is_zero),
+        cmocka_unit_test(a_result_that_was_moved_out_is_not_dropped),
         cmocka_unit_test(a_future_of_a_pool_is_ended_by_the_pool_alone),
         cmocka_unit_test(a_future_that_is_just_being_set_runs),
         cmocka_unit_test(only_a_failure_is_an_error),
