@@ -336,6 +336,7 @@ sp_error *sp__future_error_of(sp_future *future)
         return error;
     const char *file = future->task->file != NULL ? future->task->file : "?";
     sp_error *made = sp__error_new(SP_CANCELLED, future->task->name, file, 0, sp_status_text(SP_CANCELLED));
+    SP__PAUSE("future: error made");
     /* acq_rel: publishes the record; several may ask at once and one is kept */
     if (sp__cas_acq_rel(&future->error, &error, made))
         return made;

@@ -5,6 +5,8 @@
 
 #include <spool.h>
 
+#include "os/fault.h"
+
 static sp_status answer(const int *in, int *out)
 {
     *out = *in;
@@ -143,6 +145,7 @@ static void a_callback_is_called_when_the_future_ends_before_it_is_registered(vo
     (void)state;
     struct adding adding = { fresh(), 0 };
     one adder;
+    uint64_t blocks = sp__fault_blocks();
     struct pause *window = pause_at("future: callback made");
     one_start(&adder, add, &adding);
     pause_await(window);
@@ -151,6 +154,7 @@ static void a_callback_is_called_when_the_future_ends_before_it_is_registered(vo
     pause_end(window);
     one_end(&adder);
     assert_int_equal(sp__load_acquire(&adding.calls), 1);
+    assert_int_equal(sp__fault_blocks(), blocks); /* it was not needed */
     sp_future_release(adding.future);
 }
 
@@ -171,6 +175,39 @@ static void a_callback_keeps_the_future_that_is_released_meanwhile(void **state)
     one_end(&setter);
     assert_int_equal(sp__load_acquire(&calls), 1);
     assert_int_equal(sp__load_acquire(&late), 1);
+}
+
+/* ---- the error of a cancelled future is made when it is asked for ---- */
+
+struct asking {
+    sp_future *future;
+    const sp_error *error;
+};
+
+static void ask_for_error(void *context)
+{
+    struct asking *asking = context;
+    asking->error = sp_future_error(asking->future);
+}
+
+static void two_that_ask_at_once_get_one_error(void **state)
+{
+    (void)state;
+    struct asking asking = { fresh(), NULL };
+    one other;
+    assert_true(sp_future_cancel(asking.future));
+    uint64_t blocks = sp__fault_blocks();
+    struct pause *window = pause_at("future: error made");
+    one_start(&other, ask_for_error, &asking);
+    pause_await(window);
+    const sp_error *error = sp_future_error(asking.future);
+    assert_int_equal(error->status, SP_CANCELLED);
+    pause_end(window);
+    one_end(&other);
+    assert_ptr_equal(asking.error, error);
+    assert_int_equal(sp__fault_blocks(), blocks + 1);
+    sp_future_release(asking.future);
+    assert_int_equal(sp__fault_blocks(), blocks);
 }
 
 /* ---- a set ---- */
@@ -323,6 +360,7 @@ int main(void)
         cmocka_unit_test(each_callback_is_called_once_when_one_comes_with_the_end),
         cmocka_unit_test(a_callback_is_called_when_the_future_ends_before_it_is_registered),
         cmocka_unit_test(a_callback_keeps_the_future_that_is_released_meanwhile),
+        cmocka_unit_test(two_that_ask_at_once_get_one_error),
         cmocka_unit_test(a_set_is_told_once_of_a_future_that_has_just_ended),
         cmocka_unit_test(a_future_of_a_set_that_ends_before_the_sleep_is_seen),
         cmocka_unit_test(a_future_of_a_set_that_ends_with_the_end_of_the_time_is_seen),
