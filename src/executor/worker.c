@@ -213,17 +213,27 @@ static void break_by(struct sp__worker *worker, const char *how)
     break_pool(worker, sp__task_ended_early(&initializer, how));
 }
 
+/* Whatever else runs on its stack, by an exit() down there, is not the worker's any more.  True: it was in its initializer or in
+   a task, not in its finalizer. */
+static bool leave_stack(const struct sp__worker *worker)
+{
+    bool is_counted = false;
+    for (struct sp__runner *at = sp__self(); at != NULL; at = at->outer) {
+        at->hooks = NULL;
+        if (at->worker != worker)
+            continue; /* a task of an inline pool */
+        at->helps = false;
+        at->worker = NULL;
+        is_counted = true;
+    }
+    return is_counted;
+}
+
 /* Its thread is ended, by pthread_exit() or exit(), in a task, its initializer or its finalizer: another takes its place. */
 static void abandoned(void *owned, bool exits)
 {
     struct sp__worker *worker = owned;
-    struct sp__runner *self = sp__self();
-    while (self->outer != NULL)
-        self = self->outer;
-    bool is_counted = self->worker == worker; /* else it is in its finalizer */
-    self->helps = false;
-    self->hooks = NULL;
-    self->worker = NULL;
+    bool is_counted = leave_stack(worker);
     if (is_counted && worker->initialized)
         count_task(worker);
     else if (is_counted)
