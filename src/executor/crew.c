@@ -22,6 +22,7 @@ static struct sp__worker *pop_sleeper(struct sp__pool *pool)
 static void wake(struct sp__worker *worker)
 {
     const uint32_t *word = &worker->asleep;
+    SP__PAUSE("crew: wakes");
     /* release: pairs with the acquire in still_asleep; it sees what it was woken for */
     sp__store_release(&worker->asleep, 0);
     sp__unpark(&(struct sp__wake){ .address = word, .kind = SP__WORKER, .most = 1, .token = SP__PARK_RECHECK });

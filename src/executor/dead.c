@@ -9,6 +9,7 @@
    order: whoever comes second, under the place lock, sees in `place` what the first has done.
 
    SPDX-License-Identifier: MIT */
+#include "base/pause.h"
 #include "executor/pool.h"
 
 /* ---- counting ---- */
@@ -140,6 +141,7 @@ static unsigned sift(struct sp__worker *worker, sp_future **ret_dead)
             link_alone(future, *ret_dead);
             *ret_dead = future;
         }
+    SP__PAUSE("dead: taken out");
     for (unsigned i = 0; i < alive; i++)
         (void)sp__deque_put(worker->deque, sifted[i]); /* there is room: nobody else puts */
     return alive;

@@ -2,6 +2,8 @@
 
    SPDX-License-Identifier: MIT */
 #include "executor/pool.h"
+
+#include "base/pause.h"
 #include "os/os.h"
 
 enum {
@@ -44,6 +46,7 @@ static struct sp__deque *get_deque(struct sp__pool *pool)
     sp_lock_release(&pool->lock);
     if (deque != NULL || !has_room)
         return deque;
+    SP__PAUSE("find: has room for a deque");
     deque = sp__os_zalloc_aligned(_Alignof(struct sp__deque), sizeof *deque);
     if (deque == NULL)
         return NULL;

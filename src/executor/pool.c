@@ -162,6 +162,7 @@ static sp_status enqueue(sp_executor *executor, sp_future *future)
 {
     struct submit submit = { .pool = sp__pool_of(executor) };
     sp_status status = put(&submit, future); /* LAST TOUCH of the pool, but for the two cases below */
+    SP__PAUSE("pool: put");
     int error = status == SP_OK && submit.looks ? sp__see_to_it(submit.pool) : 0;
     if (error != 0) /* ours among them, unless somebody runs or cancels it: it has its end in any case */
         sp__pool_give_up(submit.pool, error);

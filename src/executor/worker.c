@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/pause.h"
 #include "executor/pool.h"
 #include "os/os.h"
 #include "park/spin.h"
@@ -138,6 +139,7 @@ static void break_pool(struct sp__worker *worker, sp_error *error)
     sp__dismiss_sleepers(pool);
     sp_condition_notify_all(&pool->room);
     sp_lock_release(&pool->lock);
+    SP__PAUSE("worker: broken");
     sp__pool_fail_all(pool, SP_BROKEN_POOL, error, SP__BROKEN_TEXT);
     if (!first)
         sp__error_free(error);

@@ -78,6 +78,43 @@ static void a_worker_whose_idle_time_is_up_runs_the_task_that_comes_then(void **
     end_pool(pool);
 }
 
+static uint32_t has_run; /* atomic */
+
+static sp_status note_run(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp__store_seq_cst(&has_run, 1);
+    return SP_OK;
+}
+SP_TASK(note_run, sp_none, sp_none);
+
+static void post_run(void *context)
+{
+    assert_int_equal(sp_post(context, note_run), SP_OK);
+}
+
+/* Whoever has called it is about to wake it, and touches it until then. */
+static void a_worker_whose_idle_time_is_up_waits_until_it_is_woken(void **state)
+{
+    (void)state;
+    one submitter;
+    sp_executor *pool = sp_thread_pool(.max_workers = 1, .idle_seconds = 0.001);
+    struct pause *rises = pause_at("crew: rises"), *wakes = pause_at("crew: wakes");
+    assert_answers(sp_submit(pool, answer, 1), 1);
+    pause_await(rises);
+    one_start(&submitter, post_run, pool);
+    pause_await(wakes);
+    struct pause *asleep = pause_at("park: asleep");
+    pause_end(rises);
+    test_await(pause_is_reached(asleep) || sp__load_seq_cst(&has_run));
+    assert_int_equal(sp__load_seq_cst(&has_run), 0);
+    pause_end(wakes);
+    pause_end(asleep);
+    one_end(&submitter);
+    test_await(sp__load_seq_cst(&has_run));
+    end_pool(pool);
+}
+
 /* The same for the end of the pool. */
 static void a_worker_whose_idle_time_is_up_when_the_pool_is_shut_down_ends(void **state)
 {
@@ -245,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_task_that_comes_before_a_worker_sleeps_is_run),
         cmocka_unit_test(a_task_that_comes_when_a_worker_lies_down_is_run),
         cmocka_unit_test(a_worker_whose_idle_time_is_up_runs_the_task_that_comes_then),
+        cmocka_unit_test(a_worker_whose_idle_time_is_up_waits_until_it_is_woken),
         cmocka_unit_test(a_worker_whose_idle_time_is_up_when_the_pool_is_shut_down_ends),
         cmocka_unit_test(room_that_comes_before_a_submitter_waits_is_taken),
         cmocka_unit_test(a_pool_whose_queue_becomes_empty_does_not_starve),
