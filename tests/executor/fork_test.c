@@ -1,9 +1,12 @@
-/* A task of an inline pool forks: what is queued behind it is the parent's to run, however the pool was being driven.
+/* What a pool runs forks, a task, an initializer or a callback: what is queued is the parent's, and nobody in the child waits for
+   what a thread of the parent holds.
 
    SPDX-License-Identifier: MIT */
 #include "fork.h"
 
 #include <spool.h>
+
+#include "executor/pool.h"
 
 static const char *program;
 
@@ -108,12 +111,170 @@ static void drive(void)
     must(behind >= WAYS);
 }
 
-static const struct child_case cases[] = { { "drive", drive } };
+/* In the child a task may wait for what was queued before, and does not run it. */
+static sp_future *queued;
+
+static sp_status fork_and_wait(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    if (is_forked_child()) {
+        must(sp_result(queued, NULL, SP_FOREVER) == SP_SHUT_DOWN && ran == 0);
+        _exit(0);
+    }
+    return sp_result(queued, NULL, SP_FOREVER);
+}
+SP_TASK(fork_and_wait, sp_none, sp_none);
+
+static sp_status submit_and_fork(const sp_none *in, sp_none *out)
+{
+    queued = sp_submit(pool, count);
+    return fork_and_wait(in, out);
+}
+SP_TASK(submit_and_fork, sp_none, sp_none);
+
+static void wait_in_child(void)
+{
+    pool = sp_inline_pool(.seed = 2);
+    sp_auto(sp_future) future = sp_submit(pool, submit_and_fork);
+    must(sp_result(future, NULL, SP_FOREVER) == SP_OK && ran == 1);
+    sp_future_release(queued);
+    sp_executor_release(pool);
+}
+
+/* ---- a thread pool ---- */
+
+static sp_event may_fork, may_end;
+static sp_semaphore arrived;
+
+static sp_status wait_for_end(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    must(sp_semaphore_release(&arrived, 1) == SP_OK);
+    sp_event_wait(&may_end, SP_FOREVER);
+    return SP_OK;
+}
+SP_TASK(wait_for_end, sp_none, sp_none);
+
+static void counters_in_child(void)
+{
+    sp_executor_statistics stats = { 1, 1, 1 };
+    sp_executor_stats(pool, &stats);
+    must(stats.submitted == 0 && stats.completed == 0 && stats.workers == 0);
+}
+
+static void counters(void)
+{
+    pool = sp_thread_pool(.max_workers = 1);
+    must(sp_post(pool, wait_for_end) == SP_OK);
+    sp_semaphore_acquire(&arrived);
+    forked(counters_in_child);
+    sp_event_set(&may_end);
+    must(sp_shutdown(pool) == SP_OK);
+    sp_executor_release(pool);
+}
+
+/* What is queued fails in the parent, if at all. */
+static sp_status fork_and_fail_in_child(void *arg)
+{
+    (void)arg;
+    sp_event_wait(&may_fork, SP_FOREVER);
+    fflush(NULL);
+    pid_t child = fork();
+    is_child = child == 0;
+    if (is_child)
+        fork_limit();
+    else
+        fork_ends(child, 0);
+    return is_child ? SP_USER_ERROR : SP_OK;
+}
+
+static void be_in_parent(sp_future *future, void *context)
+{
+    (void)context;
+    must(!is_child && sp_future_done(future));
+}
+
+static void initializer(void)
+{
+    pool = sp_thread_pool(.max_workers = 1, .initializer = fork_and_fail_in_child);
+    sp_auto(sp_future) future = sp_submit(pool, count);
+    sp_future_add_done_callback(future, be_in_parent, NULL);
+    sp_event_set(&may_fork);
+    must(sp_result(future, NULL, SP_FOREVER) == SP_OK && ran == 1);
+    must(sp_shutdown(pool) == SP_OK);
+    sp_executor_release(pool);
+}
+
+/* A thread of the parent holds the pool's lock when a callback of what a shutdown cancels forks. */
+static void *hold_pool(void *arg)
+{
+    sp_lock_acquire(&sp__pool_of(pool)->lock);
+    must(sp_semaphore_release(&arrived, 1) == SP_OK);
+    sp_event_wait(&may_fork, SP_FOREVER);
+    sp_lock_release(&sp__pool_of(pool)->lock);
+    return arg;
+}
+
+static void fork_while_pool_is_held(sp_future *future, void *context)
+{
+    (void)future;
+    *(pthread_t *)context = test_thread(hold_pool, NULL);
+    sp_semaphore_acquire(&arrived);
+    is_child = is_forked_child();
+    if (!is_child)
+        sp_event_set(&may_fork);
+}
+
+static void cancel(void)
+{
+    pthread_t holder;
+    pool = sp_thread_pool(.max_workers = 1);
+    must(sp_post(pool, wait_for_end) == SP_OK);
+    sp_semaphore_acquire(&arrived);
+    sp_auto(sp_future) cancelled = sp_submit(pool, count);
+    sp_future_add_done_callback(cancelled, fork_while_pool_is_held, &holder);
+    must(sp_shutdown(pool, .cancel_futures = true, .no_wait = true) == SP_OK);
+    if (is_child)
+        _exit(0);
+    test_join(holder);
+    sp_event_set(&may_end);
+    must(sp_shutdown(pool) == SP_OK && ran == 0);
+    sp_executor_release(pool);
+}
+
+static const struct child_case cases[] = {
+    { "drive", drive },   { "wait", wait_in_child }, { "counters", counters }, { "initializer", initializer },
+    { "cancel", cancel },
+};
 
 static void what_is_queued_behind_a_task_that_forks_runs_in_the_parent_only(void **state)
 {
     (void)state;
     fork_case_passes(program, "drive");
+}
+
+static void a_task_in_the_child_does_not_run_what_it_waits_for(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "wait");
+}
+
+static void the_counters_of_the_parents_pool_are_zero_in_the_child(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "counters");
+}
+
+static void an_initializer_that_fails_in_the_child_of_its_fork_breaks_nothing(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "initializer");
+}
+
+static void a_callback_that_forks_leaves_the_child_nothing_to_wait_for(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "cancel");
 }
 
 int main(int argc, char **argv)
@@ -123,6 +284,10 @@ int main(int argc, char **argv)
         return child_main(cases, sizeof cases / sizeof cases[0], argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_queued_behind_a_task_that_forks_runs_in_the_parent_only),
+        cmocka_unit_test(a_task_in_the_child_does_not_run_what_it_waits_for),
+        cmocka_unit_test(the_counters_of_the_parents_pool_are_zero_in_the_child),
+        cmocka_unit_test(an_initializer_that_fails_in_the_child_of_its_fork_breaks_nothing),
+        cmocka_unit_test(a_callback_that_forks_leaves_the_child_nothing_to_wait_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
