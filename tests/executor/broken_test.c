@@ -109,7 +109,7 @@ static void a_pool_that_breaks_and_is_closed_says_that_it_is_broken(void **state
         assert_all_is_refused(pool);
         assert_int_equal(sp_shutdown(pool, .cancel_futures = cancels != 0), SP_OK);
         assert_all_is_refused(pool);
-        assert_true(sp_executor_wait_idle(pool, SP_FOREVER));
+        assert_true(sp_executor_wait_idle(pool, (double)test_patience()));
         sp_executor_release(pool);
     }
 }
@@ -250,7 +250,7 @@ static void without_a_worker_a_post_is_refused(void **state)
         sp__fault_disarm();
     }
     assert_int_equal(status, SP_OS_ERROR);
-    assert_true(sp_executor_wait_idle(pool, SP_FOREVER));
+    assert_true(sp_executor_wait_idle(pool, (double)test_patience()));
     sp_executor_stats(pool, &counts);
     assert_int_equal(counts.submitted, counts.completed);
     assert_int_equal(counts.workers, 0);

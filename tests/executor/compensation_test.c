@@ -28,6 +28,16 @@ static unsigned workers(void)
     return seen_of_pool().workers;
 }
 
+/* Nothing runs: no worker has kept or lent its permit in a wait. */
+static void assert_no_worker_waits(struct sp__pool *of_pool)
+{
+    SP_HOLD(&of_pool->lock);
+    for (struct sp__list *at = of_pool->all.next; at != &of_pool->all; at = at->next) {
+        const struct sp__worker *worker = sp__container_of(at, struct sp__worker, member);
+        assert_false(worker->keeps || worker->lent);
+    }
+}
+
 /* All loans are over, and nobody is counted as asleep in a wait. */
 static void end_pool(void)
 {
@@ -36,6 +46,7 @@ static void end_pool(void)
     assert_true(sp_executor_wait_idle(pool, SP_FOREVER));
     sp_executor_stats(pool, &stats);
     assert_int_equal(stats.submitted, stats.completed);
+    assert_no_worker_waits(of_pool);
     assert_int_equal(sp_shutdown(pool), SP_OK);
     assert_int_equal(of_pool->lent, 0);
     assert_int_equal(of_pool->reliefs, 0); /* the next relief comes as soon as the first */
@@ -231,6 +242,7 @@ static void what_runs_may_need_what_is_behind_those_who_wait_for_it(void **state
 {
     (void)state;
     enum { N = 8 };
+    double quickest = 1;
     for (int late = 0; late < 2; late++) {
         for (unsigned max_workers = 2; max_workers <= 4; max_workers++) {
             sp_event_clear(&load_ends);
@@ -243,9 +255,11 @@ static void what_runs_may_need_what_is_behind_those_who_wait_for_it(void **state
                 test_await(seen_of_pool().kept == max_workers - 1);
                 sp_sleep(0.01);
             }
+            double before = test_now();
             sp_future *ends = sp_submit(pool, end_load, SP_NONE);
             for (int i = 0; i < N; i++)
                 assert_int_equal(sp_result(requests[i], NULL, SP_FOREVER), SP_OK); /* never, if the bound stays */
+            quickest = !late && test_now() - before < quickest ? test_now() - before : quickest;
             sp_release_all(requests, N);
             assert_int_equal(sp_result(ends, NULL, SP_FOREVER), SP_OK);
             sp_future_release(ends);
@@ -253,6 +267,80 @@ static void what_runs_may_need_what_is_behind_those_who_wait_for_it(void **state
             end_pool();
         }
     }
+    assert_true(quickest < 0.9); /* they look soon, and not when they have starved for a second */
+}
+
+/* ---- the bound gives way slowly ---- */
+
+enum { MORE = 6 };
+static double begun_at[MORE];
+static uint32_t begun; /* atomic */
+
+static sp_status note_begin_and_sleep(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    begun_at[sp__add_seq_cst(&begun, 1)] = test_now();
+    (void)sp_event_wait(&load_ends, SP_FOREVER);
+    return SP_OK;
+}
+SP_TASK(note_begin_and_sleep, sp_none, sp_none);
+
+/* At first after a millisecond. */
+static void no_permit_is_given_up_at_once(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 20 };
+    for (int i = 0; i < ROUNDS; i++) {
+        sp_event_clear(&load_ends);
+        sp__store_seq_cst(&begun, 0);
+        pool = sp_thread_pool(.max_workers = 2, .max_compensation = 1);
+        load = sp_submit(pool, load_slowly, SP_NONE);
+        test_await(sp_future_running(load));
+        requests[0] = sp_submit(pool, wait_for_load, SP_FOREVER);
+        test_await(seen_of_pool().lent == 1);
+        double before = test_now();
+        requests[1] = sp_submit(pool, wait_for_load, SP_FOREVER);
+        test_await(seen_of_pool().kept == 1);
+        sp_future *more = sp_submit(pool, note_begin_and_sleep, SP_NONE);
+        test_await(sp__load_seq_cst(&begun) == 1);
+        sp_event_set(&load_ends);
+        sp_future *all[] = { load, more, requests[0], requests[1] };
+        for (int k = 0; k < 4; k++)
+            assert_int_equal(sp_result(all[k], NULL, SP_FOREVER), SP_OK);
+        assert_true(begun_at[0] - before >= 0.001);
+        sp_release_all(all, 4);
+        end_pool();
+    }
+}
+
+/* Two, four, ... milliseconds after each other, however long all have slept before. */
+static void each_permit_is_given_up_later_than_the_one_before(void **state)
+{
+    (void)state;
+    sp_future *more[MORE];
+    sp_event_clear(&load_ends);
+    sp__store_seq_cst(&begun, 0);
+    pool = sp_thread_pool(.max_workers = MORE + 1, .max_compensation = 1);
+    load = sp_submit(pool, load_slowly, SP_NONE);
+    test_await(sp_future_running(load));
+    for (int i = 0; i < MORE + 1; i++)
+        requests[i] = sp_submit(pool, wait_for_load, SP_FOREVER);
+    test_await(seen_of_pool().kept == MORE);
+    sp_sleep(0.1);
+    double before = test_now();
+    for (int i = 0; i < MORE; i++)
+        more[i] = sp_submit(pool, note_begin_and_sleep, SP_NONE);
+    test_await(sp__load_seq_cst(&begun) == MORE);
+    sp_event_set(&load_ends);
+    for (int i = 0; i < MORE; i++)
+        assert_int_equal(sp_result(more[i], NULL, SP_FOREVER), SP_OK);
+    assert_true(begun_at[MORE - 1] - before >= 0.002 + 0.004 + 0.008 + 0.016 + 0.032);
+    for (int i = 0; i < MORE + 1; i++)
+        assert_int_equal(sp_result(requests[i], NULL, SP_FOREVER), SP_OK);
+    sp_release_all(more, MORE);
+    sp_release_all(requests, MORE + 1);
+    sp_future_release(load);
+    end_pool();
 }
 
 static sp_status begin_slowly(void *arg)
@@ -390,6 +478,8 @@ int main(void)
         cmocka_unit_test(who_comes_back_takes_a_permit_that_is_kept),
         cmocka_unit_test(a_chain_of_waits_needs_few_workers),
         cmocka_unit_test(what_runs_may_need_what_is_behind_those_who_wait_for_it),
+        cmocka_unit_test(no_permit_is_given_up_at_once),
+        cmocka_unit_test(each_permit_is_given_up_later_than_the_one_before),
         cmocka_unit_test(one_permit_is_enough_for_one_that_is_on_its_way),
         cmocka_unit_test(waits_for_what_is_queued_are_beyond_the_bound),
         cmocka_unit_test(what_runs_may_begin_to_wait),

@@ -180,6 +180,34 @@ static void tasks_that_sleep_are_no_starvation_until_something_is_queued(void **
     open_and_end(waits, sets);
 }
 
+/* It leaves its tasks in its own queue. */
+static sp_future *own[4];
+
+static sp_status submit_own_and_wait(const pool_pointer *pool, sp_none *out)
+{
+    for (int i = 0; i < 4; i++)
+        own[i] = sp_submit(*pool, set_gate);
+    return wait_at_gate(&(sp_none){ 0 }, out);
+}
+SP_TASK(submit_own_and_wait, pool_pointer, sp_none);
+
+static void what_was_cancelled_is_not_queued_any_more(void **state)
+{
+    (void)state;
+    sp_event never = { 0 };
+    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 1);
+    sp_future *waits = sp_submit(pool, submit_own_and_wait, pool);
+    test_await(sp__load_seq_cst(&sp__pool_of(pool)->parked) == 1);
+    for (int i = 3; i >= 0; i--) /* all but the first lie there until they are met */
+        assert_true(sp_future_cancel(own[i]));
+    assert_false(sp_event_wait(&never, 1.3));
+    assert_int_equal(reports(), 0);
+    sp_future *sets = sp_submit(pool, set_gate);
+    assert_int_equal(reports(), 1);
+    open_and_end(waits, sets);
+    sp_release_all(own, 4);
+}
+
 /* One that was woken, and works now, has slept before for as long as those that still do. */
 static sp_event wakes, works;
 
@@ -243,6 +271,13 @@ static sp_status wait_for_one_that_waits(const pool_pointer *pool, sp_none *out)
 }
 SP_TASK(wait_for_one_that_waits, pool_pointer, sp_none);
 
+static sp_status do_nothing(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return SP_OK;
+}
+SP_TASK(do_nothing, sp_none, sp_none);
+
 static void assert_says(const char *words)
 {
     SP_HOLD(&told.lock);
@@ -281,6 +316,7 @@ static void it_names_the_pool_the_tasks_their_workers_and_the_next(void **state)
                                  sp_thread_pool(.max_workers = 1, .thread_name_prefix = "renamed"),
                                  sp_thread_pool(.max_workers = MANY, .thread_name_prefix = "many"),
                                  sp_thread_pool(.max_workers = 1, .thread_name_prefix = "lent") };
+    assert_ends(sp_submit(pools[1], do_nothing)); /* it is over, and not named */
     sp_future *first = sp_submit(pools[0], wait_at_gate);
     test_await(sp_future_running(first));
     sp_future *futures[] = { first,
@@ -322,6 +358,43 @@ static void it_names_the_pool_the_tasks_their_workers_and_the_next(void **state)
     assert_int_equal(reports(), MOST);
 }
 
+/* Those that wait for the first one: when they sleep, and something is queued, the second one's permit goes to another. */
+static sp_future *first_of_all;
+
+static sp_status wait_for_first(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return sp_result(first_of_all, NULL, SP_FOREVER);
+}
+SP_TASK(wait_for_first, sp_none, sp_none);
+
+static unsigned count_of(const unsigned *count, sp_executor *pool)
+{
+    SP_HOLD(&sp__pool_of(pool)->lock);
+    return *count;
+}
+
+static void it_does_not_name_those_whose_permits_others_have(void **state)
+{
+    (void)state;
+    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 2, .max_compensation = 1, .thread_name_prefix = "p");
+    first_of_all = sp_submit(pool, wait_at_gate);
+    test_await(sp_future_running(first_of_all));
+    sp_future *waiters[2];
+    for (unsigned i = 0; i < 2; i++) {
+        waiters[i] = sp_submit(pool, wait_for_first);
+        test_await(count_of(&sp__pool_of(pool)->lent, pool) == 1 && sp__load_seq_cst(&sp__pool_of(pool)->kept) == i);
+    }
+    sp_future *next = sp_submit(pool, wait_as_well), *last = sp_submit(pool, set_gate);
+    assert_true(sp_semaphore_acquire_timeout(&told.came, 20.0));
+    assert_says("pool p makes no progress: wait_at_gate in worker p-0 waits; wait_as_well in worker p-3 waits; "
+                "1 tasks are queued, the first is set_gate");
+    open_and_end(next, last);
+    assert_ends(waiters[0]);
+    assert_ends(waiters[1]);
+    assert_ends(first_of_all);
+}
+
 /* ---- in a child: the default, to standard error ---- */
 
 static void starve_and_wait(void)
@@ -356,8 +429,10 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         STARVING_TEST(a_task_that_is_run_by_a_waiting_one_is_reported_once_a_second_after_its_last_wait),
         STARVING_TEST(tasks_that_sleep_are_no_starvation_until_something_is_queued),
+        STARVING_TEST(what_was_cancelled_is_not_queued_any_more),
         STARVING_TEST(one_that_works_again_does_not_count_as_asleep),
         STARVING_TEST(it_names_the_pool_the_tasks_their_workers_and_the_next),
+        STARVING_TEST(it_does_not_name_those_whose_permits_others_have),
         STARVING_TEST(without_a_hook_it_is_printed_once_and_the_pool_waits_on),
     };
     return abreast_run(program, argv[1], tests, sizeof tests / sizeof tests[0]);
