@@ -217,8 +217,33 @@ static void mapping()
     sp_mapping *map = sp_executor_map_lazy(pool, &fine, [](void *, void *) -> bool { throw std::runtime_error("boo"); },
                                            nullptr, nullptr);
     CHECK(throws([map] { ignore(sp_mapping_next(map, nullptr, 1, SP_FOREVER)); }));
+    CHECK(sp_mapping_next(map, nullptr, 1, SP_FOREVER) == SP_STOP);
     sp_mapping_release(map);
     sp_executor_release(pool);
+}
+
+static sp_mapping *released;
+
+static bool release_and_throw(void *, void *)
+{
+    sp_mapping_release(released);
+    throw std::runtime_error("boo");
+}
+
+/* The mapping has the last handle of a pool that runs what is queued when that goes. */
+static void released_mapping()
+{
+    sp_inline_pool_options options = {};
+    options.struct_size = sizeof options;
+    options.seed = 1;
+    sp_executor *pool = sp_inline_pool_new(&options);
+    sp_future *queued = sp_executor_submit(pool, &fine, &a);
+    released = sp_executor_map_lazy(pool, &fine, release_and_throw, nullptr, nullptr);
+    sp_executor_release(pool);
+    CHECK(!sp_future_done(queued));
+    CHECK(throws([] { ignore(sp_mapping_next(released, nullptr, 1, SP_FOREVER)); }));
+    CHECK(sp_future_done(queued));
+    sp_future_release(queued);
 }
 
 static void misuse()
@@ -280,5 +305,6 @@ int main()
     barrier();
     local();
     mapping();
+    released_mapping();
     return failures != 0;
 }

@@ -406,6 +406,39 @@ static void map_lazily(void)
     end_pool();
 }
 
+static sp_mapping *inner;
+
+static bool release_inner(void *context, void *ret_arg)
+{
+    (void)context, (void)ret_arg;
+    sp_mapping_release(inner);
+    return false;
+}
+
+static void release_a_mapping_inside(void)
+{
+    pool = sp_inline_pool();
+    inner = sp_map_lazy(pool, pass, release_inner, NULL);
+    assert_int_equal(sp_map_next(inner, NULL, SP_NOWAIT), SP_STOP);
+    end_pool();
+}
+
+/* Each submit behind a task that sleeps begins a report, which is too long for the stack and comes to nothing. */
+static void submit_behind_a_sleeper(void)
+{
+    char name[512];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    sp_event_clear(&goes_on);
+    pool = sp_thread_pool(.max_workers = 1, .thread_name_prefix = name);
+    sp_auto(sp_future) holder = sp_submit(pool, hold);
+    test_await(sp__load_seq_cst(&sp__pool_of(pool)->parked) == 1);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(sp_post(pool, pass, i), SP_OK);
+    sp_event_set(&goes_on);
+    end_pool();
+}
+
 /* ---- */
 
 LEAKS_NOTHING(run_some)
@@ -424,6 +457,8 @@ LEAKS_NOTHING(map_what_is_owned)
 LEAKS_NOTHING(map_while_memory_is_refused)
 LEAKS_NOTHING(map_inside)
 LEAKS_NOTHING(map_lazily)
+LEAKS_NOTHING(release_a_mapping_inside)
+LEAKS_NOTHING(submit_behind_a_sleeper)
 
 int main(int argc, char **argv)
 {
@@ -444,6 +479,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(leaks_of_map_while_memory_is_refused),
         cmocka_unit_test(leaks_of_map_inside),
         cmocka_unit_test(leaks_of_map_lazily),
+        cmocka_unit_test(leaks_of_release_a_mapping_inside),
+        cmocka_unit_test(leaks_of_submit_behind_a_sleeper),
     };
     (void)argc;
     leaks_begin(argv);

@@ -180,6 +180,8 @@ static void what_sp_map_next_runs_may_release_the_mapping(void **state)
             while (source.mapping != NULL && status == SP_OK)
                 status = sp_map_next(mapping, NULL, SP_FOREVER);
             assert_null(source.mapping);
+            if (from[i] != -1)
+                assert_int_equal(source.pulled, from[i]);
             assert_int_equal(status, SP_STOP);
             assert_int_equal(sp_shutdown(executor), SP_OK);
             sp_executor_release(executor);

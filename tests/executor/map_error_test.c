@@ -7,6 +7,7 @@
 
 #include "base/atomic.h"
 #include "future/future.h"
+#include "os/fault.h"
 
 static uint32_t unseen;       /* atomic */
 static char unseen_text[128]; /* of the first */
@@ -153,14 +154,22 @@ static struct {
     sp_future *mapping;
     sp_event has_mapping;
     sp_status member_told, map_told;
+    uint32_t dropped, strange; /* atomic; arguments, and how many of them were no input */
 } cycle;
+
+static void drop_input(void *arg)
+{
+    const int input = *(const int *)arg;
+    sp__add_seq_cst(&cycle.dropped, 1);
+    sp__add_seq_cst(&cycle.strange, input < 0 || input > 2);
+}
 
 static bool somebody_waits_for(const sp_future *future)
 {
     return sp__load_relaxed(&future->word) & SP__FUTURE_PARKED; /* relaxed: it is only looked at */
 }
 
-/* The first input is run by the task that maps; the second one waits for that task, and is awaited by it. */
+/* The first two are run by the task that maps; the third waits for that task, and is awaited by it; the fourth is left. */
 static sp_status member(const int *in, int *out)
 {
     *out = 0;
@@ -172,14 +181,18 @@ static sp_status member(const int *in, int *out)
     cycle.member_told = sp_result(cycle.mapping, NULL, SP_FOREVER);
     return sp_raise(SP_VALUE_ERROR, "too late");
 }
-SP_TASK(member, int, int);
+SP_TASK_OWNING(member, int, int, drop_input, NULL);
+
+enum { MEMBERS = 4 };
 
 static sp_status map_members(const sp_none *in, sp_none *out)
 {
     (void)in, (void)out;
-    const int inputs[2] = { 0, 1 };
-    int outputs[2];
-    cycle.map_told = sp_map(cycle.pool, member, inputs, outputs, 2);
+    volatile int inputs[MEMBERS] = { 0, 0, 1, 2 };
+    int outputs[MEMBERS];
+    cycle.map_told = sp_map(cycle.pool, member, (const int *)inputs, outputs, MEMBERS, .chunksize = 2);
+    for (int i = 0; i < MEMBERS; i++)
+        inputs[i] = -1; /* they are gone */
     return SP_OK;
 }
 SP_TASK(map_members, sp_none, sp_none);
@@ -190,6 +203,7 @@ static void what_runs_on_behind_a_refused_map_is_not_said(void **state)
     int refused = 0;
     for (long round = 0; round < 20; round++) {
         sp_event_clear(&cycle.has_mapping);
+        cycle.dropped = cycle.strange = 0;
         cycle.pool = sp_thread_pool(.max_workers = 2);
         cycle.mapping = sp_submit(cycle.pool, map_members);
         sp_event_set(&cycle.has_mapping);
@@ -201,8 +215,54 @@ static void what_runs_on_behind_a_refused_map_is_not_said(void **state)
         sp_future_release(cycle.mapping);
         sp_executor_release(cycle.pool);
         assert_nothing_was_said();
+        assert_int_equal(sp__load_seq_cst(&cycle.dropped), MEMBERS);
+        assert_int_equal(sp__load_seq_cst(&cycle.strange), 0);
     }
     assert_true(refused > 0);
+}
+
+/* ---- without memory ---- */
+
+static sp_status refuse_second(const int *in, int *out)
+{
+    *out = *in;
+    return *in == 1 ? sp_raise(SP_USER_ERROR, "the second") : SP_OK;
+}
+SP_TASK(refuse_second, int, int);
+
+/* The task has failed, or there was no memory: the call and the future say the same. */
+static void the_status_of_a_map_is_that_of_its_future(void **state)
+{
+    (void)state;
+    const int inputs[] = { 0, 1, 2 };
+    int outputs[3], without_memory = 0;
+    sp_executor *pool = sp_inline_pool();
+    for (uint64_t call = 1, refused = 1; refused > 0; call++) {
+        sp_future *failed = NULL;
+        sp__fault_arm(call, false);
+        sp_status status = sp_map(pool, refuse_second, inputs, outputs, 3, .ret_failed = &failed);
+        refused = sp__fault_disarm();
+        assert_true(status == SP_USER_ERROR || (status == SP_MEMORY_ERROR && refused > 0));
+        assert_non_null(failed);
+        assert_int_equal(sp_result(failed, NULL, SP_NOWAIT), status);
+        sp_future_release(failed);
+        without_memory += status == SP_MEMORY_ERROR;
+    }
+    assert_true(without_memory > 2);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+}
+
+static void a_map_of_nothing_needs_no_memory(void **state)
+{
+    (void)state;
+    int nothing = 0;
+    sp_executor *pool = sp_inline_pool();
+    sp__fault_arm(1, true);
+    sp_status status = sp_map(pool, refuse_second, &nothing, &nothing, 0);
+    sp__fault_disarm();
+    assert_int_equal(status, SP_OK);
+    sp_executor_release(pool);
 }
 
 int main(void)
@@ -214,6 +274,8 @@ int main(void)
         ERROR_TEST(what_follows_a_failure_of_a_lazy_map_is_not_said),
         ERROR_TEST(errors_of_a_lazy_map_that_is_given_up_are_said),
         ERROR_TEST(what_runs_on_behind_a_refused_map_is_not_said),
+        ERROR_TEST(the_status_of_a_map_is_that_of_its_future),
+        ERROR_TEST(a_map_of_nothing_needs_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

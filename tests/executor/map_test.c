@@ -38,6 +38,23 @@ static void results_are_in_input_order_for_every_chunksize(void **state)
     }
 }
 
+static void as_many_inputs_go_to_a_worker_as_the_chunksize_says(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t chunksize, chunks;
+    } cases[] = { { 0, 10 }, { 1, 10 }, { 3, 4 }, { 5, 2 }, { 10, 1 }, { 11, 1 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int inputs[10] = { 0 }, outputs[10];
+        sp_executor_statistics stats;
+        sp_executor *pool = sp_inline_pool();
+        assert_int_equal(sp_map(pool, halve, inputs, outputs, 10, .chunksize = cases[i].chunksize), SP_OK);
+        sp_executor_stats(pool, &stats);
+        assert_int_equal(stats.submitted, cases[i].chunks);
+        sp_executor_release(pool);
+    }
+}
+
 static void the_first_error_in_input_order_is_returned_and_outputs_are_untouched(void **state)
 {
     (void)state;
@@ -449,6 +466,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results_are_in_input_order_for_every_chunksize),
+        cmocka_unit_test(as_many_inputs_go_to_a_worker_as_the_chunksize_says),
         cmocka_unit_test(the_first_error_in_input_order_is_returned_and_outputs_are_untouched),
         cmocka_unit_test(map_on_a_closed_pool_is_shut_down),
         cmocka_unit_test(arguments_and_results_are_dropped_exactly_once),
