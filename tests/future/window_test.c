@@ -193,6 +193,8 @@ static void ask_for_error(void *context)
 static void two_that_ask_at_once_get_one_error(void **state)
 {
     (void)state;
+    sp_future_release(fresh()); /* what is made once is made */
+    uint64_t before = sp__fault_blocks();
     struct asking asking = { fresh(), NULL };
     one other;
     assert_true(sp_future_cancel(asking.future));
@@ -207,7 +209,7 @@ static void two_that_ask_at_once_get_one_error(void **state)
     assert_ptr_equal(asking.error, error);
     assert_int_equal(sp__fault_blocks(), blocks + 1);
     sp_future_release(asking.future);
-    assert_int_equal(sp__fault_blocks(), blocks);
+    assert_int_equal(sp__fault_blocks(), before);
 }
 
 /* ---- a set ---- */
