@@ -7,6 +7,7 @@
    SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "base/pause.h"
 #include "future/future.h"
 #include "os/fault.h"
 #include "os/lifecycle.h"
@@ -309,6 +310,7 @@ static struct chunk *sweep(struct depot *depot, struct chunk *chunk) SP__REQUIRE
     if (!was_in_small_pages) /* else the system would make large ones of what is left */
         sp__os_prefer_small_pages(chunk, CHUNK_SIZE);
     give_up(chunk, &hidden);
+    SP__PAUSE("block: given up");
     sp__word_lock_acquire(&depot->lock);
     for (uint32_t i = FIRST_PAGE; i < END_PAGE; i++)
         if (has(&hidden, i))

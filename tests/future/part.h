@@ -102,6 +102,7 @@ static inline void dismiss(void)
 static inline void begin(struct part *part, sp_status refuses, unsigned refusals)
 {
     dismiss(); /* a test that has failed may not have done it */
+    sp__nesting = (struct sp__nesting){ 0 };
     *part = (struct part){ .refuses = refuses, .refusals = refusals };
     part->owner = (struct sp__owner){ lend, give_back, claimed, cancelled, tidy, 0 };
 }
