@@ -10,7 +10,7 @@
 #include "os/fault.h"
 #include "park/word_lock.h"
 
-enum { N = 6 };
+enum { N = 7 };
 
 static const char *program;
 static sp_future *futures[N]; /* nobody's: each process may end its own */
@@ -86,45 +86,53 @@ static void read_asleep(sp_future *expected)
     test_join(other);
 }
 
-/* ---- a set of which the first is given, the second taken out of the list of the ready, the third in it ---- */
+/* ---- a set of which the first is given, and others are ready, not in the order of the set ---- */
 
-static void read_to_the_end(void)
+static void end_of_set(void)
 {
-    must(sp_next(set) == futures[1] && sp_next(set) == futures[2]);
-    finish(futures[3]);
-    must(sp_next(set) == futures[3]);
-    read_asleep(futures[4]);
-    finish(futures[5]);
-    must(sp_next(set) == futures[5]);
+    read_asleep(futures[5]);
+    finish(futures[6]);
+    must(sp_next(set) == futures[6]);
     must(sp_next(set) == NULL && sp_completion_status(set) == SP_OK);
     sp_completion_release(set);
     sp_release_all(futures, N);
 }
 
+/* They are told anew, in the order of the set: the last of them was not the last before. */
+static void reversed_in_child(void)
+{
+    must(sp_next(set) == futures[1] && sp_next(set) == futures[2]);
+    read_asleep(futures[3]);
+    finish(futures[4]);
+    must(sp_next(set) == futures[4]);
+    end_of_set();
+}
+
 static void begun_in_child(void)
 {
     finish(futures[4]); /* before the set is read here: it is not told */
-    must(sp_next(set) == futures[1] && sp_next(set) == futures[2] && sp_next(set) == futures[4]);
-    read_asleep(futures[3]);
-    finish(futures[5]);
-    must(sp_next(set) == futures[5]);
-    must(sp_next(set) == NULL && sp_completion_status(set) == SP_OK);
-    sp_completion_release(set);
-    sp_release_all(futures, N);
+    must(sp_next(set) == futures[1] && sp_next(set) == futures[2]);
+    must(sp_next(set) == futures[3] && sp_next(set) == futures[4]);
+    end_of_set();
 }
 
 static void begun(void)
 {
     make_futures();
     set = sp_as_completed((sp_future *[]){ futures[0], futures[1], futures[0], futures[2], futures[3], futures[4],
-                                           futures[5], futures[1] },
+                                           futures[5], futures[6], futures[1] },
                           N + 2, SP_FOREVER);
     finish(futures[0]);
+    finish(futures[2]);
     finish(futures[1]);
     must(sp_next(set) == futures[0]);
-    finish(futures[2]);
+    forked(reversed_in_child);
+    finish(futures[3]);
     forked(begun_in_child);
-    read_to_the_end();
+    must(sp_next(set) == futures[2] && sp_next(set) == futures[1] && sp_next(set) == futures[3]);
+    finish(futures[4]);
+    must(sp_next(set) == futures[4]);
+    end_of_set();
 }
 
 /* ---- what is the parent's ---- */

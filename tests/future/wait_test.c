@@ -70,6 +70,19 @@ static void wait_memory_error(void **state)
     sp_release_all(f, 1);
 }
 
+static void a_wait_that_only_asks_takes_no_memory(void **state)
+{
+    (void)state;
+    sp_future *f[6];
+    for (int i = 0; i < 6; i++)
+        f[i] = fresh(i);
+    sp__fault_arm(1, true);
+    assert_int_equal(sp_wait(f, 6, SP_ALL_COMPLETED, SP_NOWAIT), SP_TIMEOUT);
+    assert_int_equal(sp_wait(f, 6, SP_FIRST_COMPLETED, SP_NOWAIT), SP_TIMEOUT);
+    assert_int_equal(sp__fault_disarm(), 0);
+    sp_release_all(f, 6);
+}
+
 static void as_completed_gives_each_once_in_the_order_of_their_ends(void **state)
 {
     (void)state;
@@ -248,6 +261,7 @@ int main(void)
         cmocka_unit_test(wait_returns_ok_when_its_condition_is_reached),
         cmocka_unit_test(wait_value_error),
         cmocka_unit_test(wait_memory_error),
+        cmocka_unit_test(a_wait_that_only_asks_takes_no_memory),
         cmocka_unit_test(as_completed_gives_each_once_in_the_order_of_their_ends),
         cmocka_unit_test(as_completed_timeout_counts_from_the_call),
         cmocka_unit_test(completion_of_null_and_nan),
