@@ -67,6 +67,7 @@ static bool call_one(struct sp__pool *pool)
         return false;
     struct sp__worker *sleeper = NULL;
     bool starts = false;
+    SP__PAUSE("crew: needs one");
     sp_lock_acquire(&pool->lock);
     if (sp__crew_needs_one(sp__crew_look(&pool->crew), pool->max_workers)) { /* else somebody was quicker */
         sleeper = call_sleeper(pool);

@@ -114,6 +114,7 @@ bool sp__pool_cancelled(struct sp__owner *owner, sp_future *future)
     bool ours = sp__take_out(pool, future);
     if (!ours)
         count_dead_locked(future);
+    SP__PAUSE("dead: cancelled");
     sp__count_done(pool, 1);
     return ours;
 }

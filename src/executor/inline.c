@@ -24,6 +24,7 @@
 #include <spool/lock.h>
 #include <spool/sync.h>
 
+#include "base/pause.h"
 #include "base/refcount.h"
 #include "executor/executor.h"
 #include "os/lifecycle.h"
@@ -168,6 +169,7 @@ static void run_counted(struct inline_pool *pool, sp_future *future)
     run.runner.pool = &pool->base.owner;
     run.runner.worker = NULL;
     run.runner.helps = true;
+    SP__PAUSE("inline: has a task");
     run.ours = sp__future_claim(future);
     SP__ON_UNWIND(end_run, &run);
     if (run.ours)

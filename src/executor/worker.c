@@ -22,6 +22,7 @@ static bool take_on(struct sp__pool *pool, sp_future *future, bool is_broken)
 static bool run_or_refuse(struct sp__worker *worker, sp_future *future, bool stands_in)
 {
     struct sp__pool *pool = worker->pool;
+    SP__PAUSE("worker: has a task");
     /* acquire: pairs with the release in break_pool; why_broken may be read */
     bool is_broken = sp__load_acquire(&pool->broken);
     if (is_broken && stands_in && sp__take_out(pool, future)) { /* before its error is written, see `before` */

@@ -143,7 +143,7 @@ static void wait_in_child(void)
 
 /* ---- a thread pool ---- */
 
-static sp_event may_fork, may_end;
+static sp_event may_fork, may_let_go, may_end;
 static sp_semaphore arrived;
 
 static sp_status wait_for_end(const sp_none *in, sp_none *out)
@@ -173,11 +173,23 @@ static void counters(void)
     sp_executor_release(pool);
 }
 
-/* What is queued fails in the parent, if at all. */
-static sp_status fork_and_fail_in_child(void *arg)
+/* A thread of the parent holds the pool's lock when what the pool runs forks. */
+static pthread_t holder;
+
+static void *hold_pool(void *arg)
 {
-    (void)arg;
-    sp_event_wait(&may_fork, SP_FOREVER);
+    sp_lock_acquire(&sp__pool_of(pool)->lock);
+    must(sp_semaphore_release(&arrived, 1) == SP_OK);
+    sp_event_wait(&may_let_go, SP_FOREVER);
+    sp_lock_release(&sp__pool_of(pool)->lock);
+    return arg;
+}
+
+/* The child ends well. */
+static void fork_while_pool_is_held(void)
+{
+    holder = test_thread(hold_pool, NULL);
+    sp_semaphore_acquire(&arrived);
     fflush(NULL);
     pid_t child = fork();
     is_child = child == 0;
@@ -185,6 +197,15 @@ static sp_status fork_and_fail_in_child(void *arg)
         fork_limit();
     else
         fork_ends(child, 0);
+    sp_event_set(&may_let_go);
+}
+
+/* Nothing is broken, in the child neither. */
+static sp_status fork_and_fail_in_child(void *arg)
+{
+    (void)arg;
+    sp_event_wait(&may_fork, SP_FOREVER);
+    fork_while_pool_is_held();
     return is_child ? SP_USER_ERROR : SP_OK;
 }
 
@@ -201,38 +222,24 @@ static void initializer(void)
     sp_future_add_done_callback(future, be_in_parent, NULL);
     sp_event_set(&may_fork);
     must(sp_result(future, NULL, SP_FOREVER) == SP_OK && ran == 1);
+    test_join(holder);
     must(sp_shutdown(pool) == SP_OK);
     sp_executor_release(pool);
 }
 
-/* A thread of the parent holds the pool's lock when a callback of what a shutdown cancels forks. */
-static void *hold_pool(void *arg)
+static void fork_in_callback(sp_future *future, void *context)
 {
-    sp_lock_acquire(&sp__pool_of(pool)->lock);
-    must(sp_semaphore_release(&arrived, 1) == SP_OK);
-    sp_event_wait(&may_fork, SP_FOREVER);
-    sp_lock_release(&sp__pool_of(pool)->lock);
-    return arg;
-}
-
-static void fork_while_pool_is_held(sp_future *future, void *context)
-{
-    (void)future;
-    *(pthread_t *)context = test_thread(hold_pool, NULL);
-    sp_semaphore_acquire(&arrived);
-    is_child = is_forked_child();
-    if (!is_child)
-        sp_event_set(&may_fork);
+    (void)future, (void)context;
+    fork_while_pool_is_held();
 }
 
 static void cancel(void)
 {
-    pthread_t holder;
     pool = sp_thread_pool(.max_workers = 1);
     must(sp_post(pool, wait_for_end) == SP_OK);
     sp_semaphore_acquire(&arrived);
     sp_auto(sp_future) cancelled = sp_submit(pool, count);
-    sp_future_add_done_callback(cancelled, fork_while_pool_is_held, &holder);
+    sp_future_add_done_callback(cancelled, fork_in_callback, NULL);
     must(sp_shutdown(pool, .cancel_futures = true, .no_wait = true) == SP_OK);
     if (is_child)
         _exit(0);

@@ -88,6 +88,46 @@ static void what_a_task_submits_is_run_by_a_thread_that_waits(void **state)
     close_pool();
 }
 
+/* ---- a task that is cancelled when a thread is about to run it ---- */
+
+static uint32_t dropped; /* atomic */
+
+static void drop_number(void *arg)
+{
+    (void)arg;
+    sp__add_seq_cst(&dropped, 1);
+}
+
+static sp_status note_owned(const int *in, int *out)
+{
+    return note(in, out);
+}
+SP_TASK_OWNING(note_owned, int, int, drop_number, NULL);
+
+static void what_is_cancelled_when_it_has_left_the_queue_counts_once_and_is_dropped(void **state)
+{
+    (void)state;
+    one runner;
+    bool idle = false;
+    sp_executor_statistics stats;
+    begin(9);
+    struct pause *window = pause_at("inline: has a task");
+    sp_future *cancelled = sp_submit(pool, note_owned, 1);
+    one_start(&runner, wait_until_idle, &idle);
+    pause_await(window);
+    assert_true(sp_future_cancel(cancelled));
+    pause_end(window);
+    one_end(&runner);
+    assert_true(idle);
+    sp_executor_stats(pool, &stats);
+    assert_int_equal(stats.submitted, 1);
+    assert_int_equal(stats.completed, 1);
+    sp_future_release(cancelled);
+    assert_int_equal(sp__load_seq_cst(&dropped), 1);
+    assert_int_equal(ran_so_far(), 0);
+    close_pool();
+}
+
 /* ---- a task waits for what another thread runs ---- */
 
 static sp_future *held;
@@ -243,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_waits_until_it_is_idle_sleeps_until_another_thread_has_run_the_last_task),
         cmocka_unit_test(what_a_task_submits_is_run_by_a_thread_that_waits),
+        cmocka_unit_test(what_is_cancelled_when_it_has_left_the_queue_counts_once_and_is_dropped),
         cmocka_unit_test(what_a_task_waits_for_has_left_the_queue_when_another_thread_runs_it),
         cmocka_unit_test(of_two_pools_whose_tasks_wait_for_each_other_one_is_refused),
         cmocka_unit_test(what_is_left_by_the_task_that_releases_the_pool_runs_after_it),

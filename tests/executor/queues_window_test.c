@@ -220,6 +220,119 @@ static void what_a_worker_meets_in_a_broken_pool_fails_once_and_says_why(void **
 }
 LEAKS_NOTHING(a_worker_meets_what_is_queued_in_a_broken_pool)
 
+/* ---- what a task waits for is cancelled when a worker is about to run it ---- */
+
+static sp_status wait_for_cancelled(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    awaited = sp_submit(pool, note, 1);
+    return sp_future_wait(awaited, (double)test_patience()) ? SP_OK : SP_TIMEOUT;
+}
+SP_TASK(wait_for_cancelled, sp_none, sp_none);
+
+static void what_is_cancelled_when_a_worker_has_it_is_dropped(void **state)
+{
+    (void)state;
+    begin(sp_thread_pool(.max_workers = 1));
+    struct pause *first = pause_at("worker: has a task"), *second = pause_at("worker: has a task");
+    sp_future *waits = sp_submit(pool, wait_for_cancelled);
+    pause_end(first);
+    pause_await(second);
+    assert_true(sp_future_cancel(awaited));
+    pause_end(second);
+    assert_ends(waits, SP_OK);
+    end();
+    assert_int_equal(sp__load_seq_cst(&dropped), 0);
+    sp_future_release(awaited);
+    assert_int_equal(sp__load_seq_cst(&dropped), 1);
+    assert_int_equal(sp__load_seq_cst(&ran), 0);
+}
+
+/* ---- who cancels still needs the pool when a worker meets what was cancelled ---- */
+
+static sp_future *own[3];
+
+static sp_status submit_own_and_hold(const sp_none *in, sp_none *out)
+{
+    for (int i = 0; i < 3; i++)
+        own[i] = sp_submit(pool, note, i);
+    return hold(in, out);
+}
+SP_TASK(submit_own_and_hold, sp_none, sp_none);
+
+static void cancel_second(void *context)
+{
+    (void)context;
+    assert_true(sp_future_cancel(own[1]));
+}
+
+static void a_worker_that_meets_what_was_cancelled_waits_for_who_has_cancelled_it(void **state)
+{
+    (void)state;
+    one canceller;
+    begin(sp_thread_pool(.max_workers = 1));
+    sp_future *parent = sp_submit(pool, submit_own_and_hold);
+    test_await(sp__load_seq_cst(&sp__pool_of(pool)->parked) == 1);
+    struct pause *cancels = pause_at("dead: cancelled");
+    one_start(&canceller, cancel_second, NULL);
+    pause_await(cancels);
+    struct pause *waits = pause_at("word lock: taken");
+    sp_event_set(&gate);
+    test_await(pause_is_reached(waits) || sp__load_seq_cst(&ran) == 2);
+    assert_int_equal(sp__load_seq_cst(&ran), 1);
+    pause_end(cancels);
+    pause_end(waits);
+    one_end(&canceller);
+    assert_ends(parent, SP_OK);
+    assert_true(sp_executor_wait_idle(pool, (double)test_patience()));
+    test_await(sp__load_relaxed(&sp__pool_of(pool)->deques[0]->dead) == 0); /* relaxed: a count */
+    end();
+    sp_release_all(own, 3);
+    assert_int_equal(sp__load_seq_cst(&dropped), 3);
+}
+
+/* ---- two submitters call a worker at once ---- */
+
+static sp_status wait_for_busy(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_auto(sp_future) inner = sp_submit(pool, hold_on);
+    return sp_future_wait(inner, (double)test_patience()) ? SP_OK : SP_TIMEOUT;
+}
+SP_TASK(wait_for_busy, sp_none, sp_none);
+
+static bool two_sleep(void)
+{
+    return sp__crew_asleep(sp__load_seq_cst(&sp__pool_of(pool)->crew)) == 2;
+}
+
+/* There are two workers, for one stood in for the other; one of them may run. */
+static void of_two_that_are_called_at_once_one_is_woken(void **state)
+{
+    (void)state;
+    one submitter;
+    sp_event_clear(&holder_ends);
+    begin(sp_thread_pool(.max_workers = 1));
+    sp_future *waits = sp_submit(pool, wait_for_busy);
+    test_await(sp__crew_awake(sp__load_seq_cst(&sp__pool_of(pool)->crew)) == 1 && sp_future_running(waits));
+    sp_event_set(&holder_ends);
+    assert_ends(waits, SP_OK);
+    test_await(two_sleep());
+    struct pause *window = pause_at("crew: needs one");
+    one_start(&submitter, submit_one, NULL);
+    pause_await(window);
+    sp_future *holder = sp_submit(pool, hold);
+    test_await(sp__load_seq_cst(&ran) == 1); /* what the submitter has queued came first */
+    test_await(sp_future_running(holder));
+    pause_end(window);
+    one_end(&submitter);
+    assert_int_equal(sp__crew_awake(sp__load_seq_cst(&sp__pool_of(pool)->crew)), 1);
+    sp_event_set(&gate);
+    assert_ends(submitted, SP_OK);
+    assert_ends(holder, SP_OK);
+    end();
+}
+
 /* ---- all that is queued fails, and the pool goes on ---- */
 
 static void what_comes_after_all_that_was_queued_has_failed_is_run(void **state)
@@ -303,6 +416,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(leaks_of_two_workers_want_the_last_deque),
         cmocka_unit_test(what_a_worker_meets_in_a_broken_pool_fails_once_and_says_why),
         cmocka_unit_test(leaks_of_a_worker_meets_what_is_queued_in_a_broken_pool),
+        cmocka_unit_test(what_is_cancelled_when_a_worker_has_it_is_dropped),
+        cmocka_unit_test(a_worker_that_meets_what_was_cancelled_waits_for_who_has_cancelled_it),
+        cmocka_unit_test(of_two_that_are_called_at_once_one_is_woken),
         cmocka_unit_test(what_comes_after_all_that_was_queued_has_failed_is_run),
         cmocka_unit_test(who_lies_down_while_a_deque_is_sifted_is_called_and_the_rest_runs_in_its_order),
     };
