@@ -10,7 +10,7 @@
 
 #include "future/future.h"
 
-enum { NEVER_LENT = 1000, TOO_OFTEN = 60, MOST_RUN = 8 };
+enum { NEVER_LENT = 1000, TOO_OFTEN = 17, MOST_RUN = 8 };
 
 /* The part of a pool. */
 struct part {
