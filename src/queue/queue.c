@@ -290,7 +290,7 @@ static ALWAYS_INLINE enum sp__tried get_in_ring(sp_queue *queue, void *ret_item)
 static ALWAYS_INLINE enum sp__tried put_in_chain(sp_queue *queue, const void *item)
 {
     struct sp__last_look last;
-    void *slot;
+    sp__slot_word *slot;
     enum sp__tried tried = sp__chain_claim_put(&queue->store.chain, &slot);
     if (tried != SP__TRY_DONE)
         return tried;

@@ -118,7 +118,7 @@ static uint64_t pile_drop(sp_queue *queue)
 
 enum sp__tried sp__store_put_elsewhere(sp_queue *queue, const void *item, struct sp__last_look *last)
 {
-    void *slot;
+    sp__slot_word *slot;
     if (queue->kind != SP__CHAIN_STORE)
         return pile_put(queue, item, last);
     enum sp__tried tried = sp__chain_claim_put(&queue->store.chain, &slot);

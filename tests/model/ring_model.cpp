@@ -1,7 +1,7 @@
 /* The bounded FIFO: queue/ring_protocol.h as it is, over the checker's atomics.  See README.md.
 
    SPDX-License-Identifier: MIT */
-#include "model.h"
+#include "observer.h"
 
 enum ring_weakness {
     NONE,
@@ -15,7 +15,7 @@ enum ring_weakness {
     LOOK_AT_HEAD
 };
 
-enum { MOST_SLOTS = 3, MOST_THREADS = 4, PRODUCER = 16 /* the item n of producer p is p * PRODUCER + n */ };
+enum { MOST_SLOTS = 3, PRODUCER = 16 /* the item n of producer p is p * PRODUCER + n */ };
 
 typedef model_word sp__ring_word;
 
@@ -30,8 +30,6 @@ struct sp__ring {
 #define SP__RING_WRITE(ring, index, item) (ring)->items[index](RL_INFO).store(*(const unsigned *)(item))
 #define SP__RING_BACK_OFF(tries) (void)(tries)
 #define SP__RING_READ(ring, index, item) (void)(*(unsigned *)(item) = (ring)->items[index](RL_INFO).load())
-
-static bool putting[MOST_THREADS]; /* what a thread does just now, to tell the orders of put from those of get */
 
 static int which_of(int of_put, int of_get)
 {
@@ -54,50 +52,6 @@ static int which_of(int of_put, int of_get)
 static struct {
     unsigned long full, empty, busy, closed_put, closed_get;
 } happened;
-
-/* What an observer of all calls knows, in the order in which they happen.  A try that cannot be done counts as begun while
-   it lasts, so that the bounds hold whatever it will say. */
-struct observer {
-    int puts_begun, puts_done, gets_begun, gets_done;
-    bool calling[MOST_THREADS];
-    int most[MOST_THREADS];  /* items that there may have been at a moment of the call, but for its own */
-    int least[MOST_THREADS]; /* items that there must have been at each moment of the call, but for its own */
-};
-
-static void observe(struct observer *all)
-{
-    for (int i = 0; i < MOST_THREADS; i++) {
-        if (!all->calling[i])
-            continue;
-        int most = all->puts_begun - putting[i] - all->gets_done;
-        int least = all->puts_done - (all->gets_begun - !putting[i]);
-        if (most > all->most[i])
-            all->most[i] = most;
-        if (least < all->least[i])
-            all->least[i] = least;
-    }
-}
-
-static void begin_call(struct observer *all, unsigned thread, bool put)
-{
-    putting[thread] = put;
-    all->calling[thread] = true;
-    all->most[thread] = -1000;
-    all->least[thread] = 1000;
-    *(put ? &all->puts_begun : &all->gets_begun) += 1;
-    observe(all);
-}
-
-static void end_call(struct observer *all, unsigned thread, bool done)
-{
-    bool put = putting[thread];
-    if (done)
-        *(put ? &all->puts_done : &all->gets_done) += 1;
-    else
-        *(put ? &all->puts_begun : &all->gets_begun) -= 1;
-    all->calling[thread] = false;
-    observe(all);
-}
 
 template <int putters, int getters, int capacity, int items, bool closes>
 struct ring_suite : rl::test_suite<ring_suite<putters, getters, capacity, items, closes>, putters + getters> {
