@@ -167,6 +167,12 @@ bool sp__runner_was_refused(void)
     return sp__self()->thread_runner == &unlisted && notices < sp__os_end_rounds();
 }
 
+void sp__runner_ask_again(void)
+{
+    if (sp__self()->thread_runner == &unlisted)
+        (void)sp__os_at_thread_end(thread_ends, &unlisted);
+}
+
 /* ---- foreign threads ---- */
 
 /* Look at two of the records: has a thread gone without notice?  Its record, out of the list, or NULL. */

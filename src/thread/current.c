@@ -135,8 +135,12 @@ static void foreign_left(sp_thread *thread)
 void sp__runner_left(struct sp__runner *runner, bool sure)
 {
     sp_thread *thread = runner->thread;
-    if (thread == NULL)
+    if (thread == NULL) {
+        /* In the child of a fork there was no memory for its record.  Or the caller has found that another has ended. */
+        if (is_main_to_be() && sp__runner_on_stack(runner->id))
+            sp__exit_main_left();
         return;
+    }
     if (!thread->foreign) {
         sp__thread_leave(thread, sure);
         return;
@@ -163,6 +167,7 @@ static void take_along(sp_thread *thread)
 /* Python's rule: who forked is the main thread of the child. */
 void sp__main_after_fork(void)
 {
+    sp__runner_ask_again();
     sp_thread *forked = bottom()->thread;
     if (forked != NULL)
         take_along(forked);

@@ -6,6 +6,8 @@
 
 #include <spool.h>
 
+#include "os/fault.h"
+
 static const char *program;
 static sp_semaphore arrived;
 static sp_event may_end;
@@ -220,11 +222,55 @@ static void renamed(void)
     sp_thread_release(running);
 }
 
+/* ---- a thread for whose record the child has no memory ---- */
+
+/* The nth of the library's calls of the system is refused.  In the child the thread is main, and returns; one of the library's
+   own is there besides, which takes no signals: the parent must end it if it does not end. */
+static void *fork_without_memory(void *nth)
+{
+    fflush(NULL);
+    sp__fault_arm(*(const uint64_t *)nth, false);
+    pid_t child = fork();
+    sp__fault_disarm();
+    if (child == 0) {
+        sp_timer *timer = sp_timer_start(0, nothing);
+        must(sp_timer_join(timer, SP_FOREVER) == SP_OK);
+        sp_timer_release(timer);
+        return NULL;
+    }
+    siginfo_t end = { .si_pid = 0 };
+    double begin = test_now();
+    for (unsigned look = 0; end.si_pid == 0 && test_now() - begin < 20; look++) {
+        must(waitid(P_PID, (id_t)child, &end, WEXITED | WNOHANG | WNOWAIT) == 0);
+        test_pause(look);
+    }
+    if (end.si_pid == 0)
+        kill(child, SIGKILL);
+    fork_ends(child, 0);
+    return NULL;
+}
+
+/* It is known to the library before, and has memory for a notice of its end. */
+static void *use_and_fork_without_memory(void *nth)
+{
+    sp_sleep(SP_NOWAIT);
+    must(sp_thread_ident(sp_thread_main()) != 0);
+    return fork_without_memory(nth);
+}
+
+static void unrecorded(void)
+{
+    for (uint64_t nth = 1; nth <= 5; nth++) {
+        test_join(test_thread(use_and_fork_without_memory, &nth));
+        test_join(test_thread(fork_without_memory, &nth));
+    }
+}
+
 /* ---- the tests ---- */
 
 static const struct child_case cases[] = {
     { "failures", failures },  { "own failures", own_failures }, { "failed forks", failed_forks },
-    { "ended", ended_before }, { "renamed", renamed },
+    { "ended", ended_before }, { "renamed", renamed },           { "unrecorded", unrecorded },
 };
 
 static void failed_threads_of_the_parent_are_not_told_by_the_child(void **state)
@@ -252,6 +298,12 @@ static void a_name_for_a_thread_of_the_parent_is_no_other_threads(void **state)
     fork_case_passes(program, "renamed");
 }
 
+static void a_child_ends_with_its_main_thread_though_there_was_no_memory_for_it(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "unrecorded");
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
@@ -262,6 +314,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_failed_thread_of_the_child_is_told_at_its_exit),
         cmocka_unit_test(a_thread_that_had_ended_keeps_its_result_and_is_not_collected),
         cmocka_unit_test(a_name_for_a_thread_of_the_parent_is_no_other_threads),
+        cmocka_unit_test(a_child_ends_with_its_main_thread_though_there_was_no_memory_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
