@@ -165,6 +165,29 @@ static void fires_in_the_order_of_time(void **state)
     sp_queue_release(fired);
 }
 
+/* The last in the heap fills the place of the cancelled one, and is sooner than the one above that place. */
+static void one_that_fills_a_gap_fires_before_what_was_above_the_gap(void **state)
+{
+    (void)state;
+    enum { N = 15, CANCELLED = 3, LAST = 6 };
+    static const double seconds[N] = { 0.2, 1e6, 0.21, 1e6, 1e6, 0.22, 0.23, 2e6, 2e6, 2e6, 2e6, 2e6, 2e6, 2e6, 2e6 };
+    sp_timer *timers[N];
+    starts_from_nothing();
+    for (int i = 0; i < N; i++) {
+        timers[i] = sp_timer_start(seconds[i], count_run, i);
+        if (i == LAST)
+            assert_true(sp_timer_cancel(timers[CANCELLED]));
+    }
+    for (int i = 0; i <= LAST; i++)
+        if (seconds[i] < 1)
+            assert_int_equal(sp_timer_join(timers[i], (double)test_patience()), SP_OK);
+    for (int i = 0; i < N; i++) {
+        (void)sp_timer_cancel(timers[i]);
+        sp_timer_release(timers[i]);
+    }
+    test_await(sp__load_seq_cst(&drops) == N);
+}
+
 /* However many are cancelled in the middle of the heap: none that is soon stays behind one that is far away. */
 static void those_that_are_soon_fire_whatever_was_cancelled(void **state)
 {
@@ -508,6 +531,7 @@ int main(void)
         cmocka_unit_test(a_drop_may_start_a_timer_while_the_first_is_started), /* first: no timer thread yet */
         cmocka_unit_test(cancel_and_firing_decide_for_one),
         cmocka_unit_test(fires_in_the_order_of_time),
+        cmocka_unit_test(one_that_fills_a_gap_fires_before_what_was_above_the_gap),
         cmocka_unit_test(those_that_are_soon_fire_whatever_was_cancelled),
         cmocka_unit_test(many_pending_are_cancelled_in_any_order),
         cmocka_unit_test(failures_come_back),
