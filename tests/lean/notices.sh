@@ -20,7 +20,7 @@ expect 0 "1 programs, 0 failed" none
 expect 1 "seed 1 crashed" crash
 expect 1 "seed 1 hung" hang 2
 expect 1 "a deadlock was reported where there is none" deadlock
-expect 1 "not true: world.items == 0" leak
+expect 1 "not true: world.items == 0 " leak
 expect 1 "seed 1 crashed" status
 expect 1 "seed 1 left a process" left 10
 exit "$wrong"
