@@ -135,12 +135,8 @@ static void foreign_left(sp_thread *thread)
 void sp__runner_left(struct sp__runner *runner, bool sure)
 {
     sp_thread *thread = runner->thread;
-    if (thread == NULL) {
-        /* In the child of a fork there was no memory for its record.  Or the caller has found that another has ended. */
-        if (is_main_to_be() && sp__runner_on_stack(runner->id))
-            sp__exit_main_left();
+    if (thread == NULL)
         return;
-    }
     if (!thread->foreign) {
         sp__thread_leave(thread, sure);
         return;
@@ -164,6 +160,14 @@ static void take_along(sp_thread *thread)
     sp__registry_add(thread);
 }
 
+/* There is no memory.  A process always has a main thread, whose end is its own: the one that forked takes over the record of
+   the parent's, of which then nobody can be told any more what it was. */
+static sp_thread *take_over(struct sp__runner *runner)
+{
+    main_record = (sp_thread){ .refs = 0 }; /* its links are those of the parent's lists */
+    return adopt_main(runner);
+}
+
 /* Python's rule: who forked is the main thread of the child. */
 void sp__main_after_fork(void)
 {
@@ -173,7 +177,9 @@ void sp__main_after_fork(void)
         take_along(forked);
     else if (!sp__runner_was_refused() && (forked = new_record(bottom())) != NULL)
         forked->daemon = false;
-    if (forked != NULL && forked != &main_record)
+    else
+        forked = take_over(bottom());
+    if (forked != &main_record)
         sp__ref_up(&forked->refs);           /* never given up, as in adopt_main */
     sp__store_release(&main_thread, forked); /* release: as in adopt_main */
 }

@@ -233,6 +233,7 @@ static void *fork_without_memory(void *nth)
     pid_t child = fork();
     sp__fault_disarm();
     if (child == 0) {
+        must(sp_thread_main() != NULL && sp_thread_enumerate(NULL, 0) <= 1);
         sp_timer *timer = sp_timer_start(0, nothing);
         must(sp_timer_join(timer, SP_FOREVER) == SP_OK);
         sp_timer_release(timer);
