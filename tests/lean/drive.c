@@ -221,14 +221,20 @@ static void shrink(struct run *run, uint64_t seed)
     steps_keep_all();
 }
 
-static void report(struct run *run, uint64_t seed, enum verdict verdict)
+static void run_again_and_shrink(struct run *run, uint64_t seed, enum verdict verdict)
 {
-    printf("seed %" PRIu64 " %s\n%s\n", seed, verdicts[verdict], run->said);
     bool is_slow = verdict == HUNG || verdict == LEFT; /* each run takes the whole limit */
     int count = fail_again(run, seed, "", is_slow);
     printf("again: %d of %d\n", count, is_slow ? 1 : AGAIN);
     if (count > 0 && shrunk++ < SHRUNK_MOST)
         shrink(run, seed);
+}
+
+static void report(struct run *run, uint64_t seed, enum verdict verdict)
+{
+    printf("seed %" PRIu64 " %s\n%s\n", seed, verdicts[verdict], run->said);
+    if (options.shrink_seconds > 0)
+        run_again_and_shrink(run, seed, verdict);
     fflush(stdout);
 }
 
@@ -309,7 +315,7 @@ static void usage(FILE *to)
           "  --busy B            beside so many busy processes\n"
           "  --one-core          all on one CPU\n"
           "  --seconds T         of a program that counts as hung (30)\n"
-          "  --shrink-seconds T  for making a failure smaller (120)\n"
+          "  --shrink-seconds T  for making a failure smaller (120); 0: and it is not run again\n"
           "  --stacks SCRIPT     shows the stacks of a process\n",
           to);
 }

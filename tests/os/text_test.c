@@ -177,8 +177,10 @@ int main(int argc, char **argv)
     if (argc == 2)
         return child_main(cases, sizeof cases / sizeof cases[0], argv[1]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(long_texts_give_their_memory_back),     cmocka_unit_test(a_text_has_all_that_was_added),
-        cmocka_unit_test(a_piece_may_be_longer_than_all_before), cmocka_unit_test(without_memory_a_text_ends_early),
+        cmocka_unit_test(long_texts_give_their_memory_back),
+        cmocka_unit_test(a_text_has_all_that_was_added),
+        cmocka_unit_test(a_piece_may_be_longer_than_all_before),
+        cmocka_unit_test(without_memory_a_text_ends_early),
         cmocka_unit_test(a_report_is_printed_without_memory),
         cmocka_unit_test(a_text_that_was_cut_stays_as_it_is),
         cmocka_unit_test(a_report_says_what_it_is),
