@@ -111,11 +111,29 @@ void sp__stop_searching(struct sp__worker *worker)
         (void)sp__call_worker(pool); /* if none can be started, there are we */
 }
 
+/* Under the lock: the worker, which is not in the crew's word any more, ends. */
+static void count_out(struct sp__worker *worker)
+{
+    struct sp__pool *pool = worker->pool;
+    pool->workers--;
+    sp__list_remove(&worker->member);
+    pool->submitted += sp__load_relaxed(&worker->submitted); /* relaxed: our own stores */
+    pool->completed += sp__load_relaxed(&worker->completed);
+    sp__leave_deque(worker);
+}
+
+/* Under the lock: a worker that was taken out of the list of sleepers ends. */
+static void dismiss(struct sp__worker *worker)
+{
+    sp__crew_get_up(&worker->pool->crew, false);
+    worker->dismissed = true;
+    count_out(worker);
+}
+
 void sp__dismiss_sleepers(struct sp__pool *pool)
 {
     for (struct sp__worker *worker; (worker = pop_sleeper(pool)) != NULL;) {
-        sp__crew_get_up(&pool->crew, false);
-        worker->dismissed = true;
+        dismiss(worker);
         wake(worker);
     }
 }
@@ -156,17 +174,6 @@ static int64_t look_at(const struct sp__pool *pool, int64_t now)
     bool may_starve = sp__crew_awake(sp__crew_look(&pool->crew)) >= pool->max_workers && sp__all_sleep(pool) &&
                       sp__has_tasks(pool) && sp__load_relaxed(&pool->told) == 0; /* relaxed: changes under the lock */
     return may_starve ? now + SP__STARVES_AFTER : SP__NEVER;
-}
-
-/* Under the lock: this worker, which is not in the crew's word any more, ends. */
-static void count_out(struct sp__worker *worker)
-{
-    struct sp__pool *pool = worker->pool;
-    pool->workers--;
-    sp__list_remove(&worker->member);
-    pool->submitted += sp__load_relaxed(&worker->submitted); /* relaxed: our own stores */
-    pool->completed += sp__load_relaxed(&worker->completed);
-    sp__leave_deque(worker);
 }
 
 /* Under the lock: the worker, which ends, is counted in the crew's word no more. */
@@ -214,41 +221,35 @@ static int try_to_lie(struct sp__worker *worker)
     return LIES;
 }
 
-/* Woken, or out of time.  False: it ends. */
-static bool rise(struct sp__worker *worker)
-{
-    struct sp__pool *pool = worker->pool;
-    SP__PAUSE("crew: rises");
-    sp_lock_acquire(&pool->lock);
-    bool out_of_time = sp__list_linked(&worker->link);
-    if (out_of_time) {
-        sp__list_remove(&worker->link);
-        sp__crew_get_up(&pool->crew, false);
-    }
-    bool ends = out_of_time || worker->dismissed;
-    if (ends)
-        count_out(worker);
-    sp_lock_release(&pool->lock);
-    if (!out_of_time)
-        sleep_until(worker,
-                    SP__NEVER); /* who has taken us out of the list is about to wake us, and touches us until then */
-    worker->awake = worker->searching = !ends; /* who called us has counted us so */
-    return !ends;
-}
-
-/* Out of time: is it the end?  There may be fewer workers by now.  Or it was time to look. */
+/* Woken, or out of time: is that the end?  There may be fewer workers by now; and the one that ends is counted out before
+   the next looks, or too few would be left.  Or it was time to look. */
 static bool sleeps_on(struct sp__worker *worker, int64_t since, int64_t *ret_until)
 {
     struct sp__pool *pool = worker->pool;
     int64_t now = sp__os_now();
+    SP__PAUSE("crew: rises");
     sp_lock_acquire(&pool->lock);
     int64_t end = idle_end(pool, since), look = look_at(pool, now);
-    bool sleeps = sp__list_linked(&worker->link) && now < end;
+    bool is_called = !sp__list_linked(&worker->link), ends = !is_called && now >= end;
+    if (ends) {
+        sp__list_remove(&worker->link);
+        dismiss(worker);
+        sp__store_relaxed(&worker->asleep, 0); /* relaxed: nobody else wakes it any more */
+    }
     sp_lock_release(&pool->lock);
     if (look != SP__NEVER) /* also as its last act: both times may be the same */
         (void)sp__check_progress(pool);
     *ret_until = look < end ? look : end;
-    return sleeps;
+    return !is_called && !ends;
+}
+
+/* It sleeps no more.  False: it ends. */
+static bool rise(struct sp__worker *worker)
+{
+    SP__PAUSE("crew: leaves");
+    sleep_until(worker, SP__NEVER); /* who has taken us out of the list wakes us soon, and touches us until then */
+    worker->awake = worker->searching = !worker->dismissed; /* who called us has counted us so */
+    return !worker->dismissed;
 }
 
 bool sp__lie_down(struct sp__worker *worker)

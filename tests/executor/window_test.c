@@ -128,6 +128,47 @@ static void a_worker_whose_idle_time_is_up_when_the_pool_is_shut_down_ends(void 
     end_pool(pool);
 }
 
+/* ---- one worker too many ---- */
+
+static sp_executor *lender;
+
+static sp_status wait_for_another(const int *in, int *out)
+{
+    sp_auto(sp_future) inner = sp_submit(lender, answer, *in);
+    return sp_result(inner, out, (double)test_patience());
+}
+SP_TASK(wait_for_another, int, int);
+
+static unsigned workers_of_lender(void)
+{
+    sp_executor_statistics stats;
+    sp_executor_stats(lender, &stats);
+    return stats.workers;
+}
+
+/* The one that stood in for another, and that other, have been idle for as long as one too many may be.  While the one is on
+   its way out, the other looks. */
+static void of_two_workers_whose_idle_time_is_up_the_one_that_is_not_too_many_stays(void **state)
+{
+    (void)state;
+    lender = sp_thread_pool(.max_workers = 1);
+    struct pause *first = pause_at("crew: rises"), *second = pause_at("crew: rises");
+    struct pause *leaves = pause_at("crew: leaves");
+    assert_answers(sp_submit(lender, wait_for_another, 1), 1);
+    pause_await(first);
+    pause_await(second);
+    assert_int_equal(workers_of_lender(), 2);
+    pause_end(first);
+    pause_await(leaves);
+    struct pause *asleep = pause_at("park: asleep");
+    pause_end(second);
+    test_await(pause_is_reached(asleep) || workers_of_lender() == 0);
+    assert_int_equal(workers_of_lender(), 1);
+    pause_end(leaves);
+    pause_end(asleep);
+    end_pool(lender);
+}
+
 /* ---- a bound ---- */
 
 static sp_event gate;
@@ -284,6 +325,7 @@ int main(void)
         cmocka_unit_test(a_worker_whose_idle_time_is_up_runs_the_task_that_comes_then),
         cmocka_unit_test(a_worker_whose_idle_time_is_up_waits_until_it_is_woken),
         cmocka_unit_test(a_worker_whose_idle_time_is_up_when_the_pool_is_shut_down_ends),
+        cmocka_unit_test(of_two_workers_whose_idle_time_is_up_the_one_that_is_not_too_many_stays),
         cmocka_unit_test(room_that_comes_before_a_submitter_waits_is_taken),
         cmocka_unit_test(a_pool_whose_queue_becomes_empty_does_not_starve),
         cmocka_unit_test(join_all_with_a_limit_looks_again_at_a_pool_that_was_given_something),
