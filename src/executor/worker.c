@@ -216,8 +216,8 @@ static void break_by(struct sp__worker *worker, const char *how)
     break_pool(worker, sp__task_ended_early(&initializer, how));
 }
 
-/* Whatever else runs on its stack, by an exit() down there, is not the worker's any more.  True: it was in its initializer or in
-   a task, not in its finalizer. */
+/* Whatever else runs on its stack, by an exit() down there, is not the worker's any more.  True: it
+   was in its initializer or in a task, not in its finalizer. */
 static bool leave_stack(const struct sp__worker *worker)
 {
     bool is_counted = false;

@@ -55,7 +55,7 @@ static void after_fork_in_parent(void)
             rooms[i]->in_parent();
 }
 
-static pid_t process; /* written before main, and alone in the child of a fork */
+static pid_t process; /* written by the first call of sp__os_watch_forks, and alone in the child of a fork */
 
 static void after_fork_in_child(void)
 {
@@ -75,6 +75,7 @@ int sp__os_watch_forks(void)
             sp__os_futex_wait(&state, BEGUN, sp__os_now() + 50000); /* no yield: its thread may have a lower priority */
             continue;
         }
+        process = getpid();
         int error = sp__fault_now() ? ENOMEM : pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
         sp__store_release(&state, error == 0 ? DONE : NOT_YET); /* release: pairs with the acquire above */
         if (error != 0)
@@ -85,7 +86,6 @@ int sp__os_watch_forks(void)
 
 SP__CONSTRUCTOR static void watch_forks(void)
 {
-    process = getpid();
     (void)sp__os_watch_forks(); /* refused only for want of memory; then the first call of the library asks again */
 }
 

@@ -42,8 +42,9 @@ extern const struct sp__fork_handler sp__fork_hooks;    /* panic, deadlock, star
    constructor of the program may come before ours.  An errno value. */
 int sp__os_watch_forks(void);
 
-/* Is this the child of a fork of which nobody was told?  By _Fork() or a bare system call; or by a thread that forks while the
-   process is at the end of its exit, where the C library forgets all handlers.  Then what memory says is about the parent. */
+/* Is this the child of a fork of which nobody was told?  By _Fork() or a bare system call; or by a
+   thread that forks at the end of the process's exit, where the C library forgets all handlers.
+   Then what memory says is about the parent. */
 bool sp__os_missed_a_fork(void);
 
 #endif

@@ -90,8 +90,8 @@ bool sp__runner_adopt(struct sp__runner *runner);
 bool sp__runner_is_told(const struct sp__runner *runner);
 /* Will nobody, because there was no memory at the thread's first call? */
 bool sp__runner_was_refused(void);
-/* In the child of a fork: if there was no memory to tell the caller of its end, have it told all the same.  It is the main
-   thread now, whose end is that of the process. */
+/* In the child of a fork: if there was no memory to tell the caller of its end, have it told all the
+   same.  It is the main thread now, whose end is that of the process. */
 void sp__runner_ask_again(void);
 /* A runner that is kept longer than its thread: that is gone now. */
 void sp__runner_gone(struct sp__runner *runner);

@@ -78,14 +78,15 @@ static int64_t allowed(const struct sp__spin *spin, int64_t now)
 {
     if (resting(now))
         return 0;
+    int64_t most = sp__load_relaxed(&configured); /* relaxed: set before */
     if (!sp__may_spin())
-        sp__store_relaxed(&sp__spin_limit, sp__load_relaxed(&configured)); /* relaxed: a guess */
-    bool has_asked = spin->round > 0 && !spin->insists;                    /* in sp__spin */
+        sp__store_relaxed(&sp__spin_limit, most);       /* relaxed: a guess */
+    bool has_asked = spin->round > 0 && !spin->insists; /* in sp__spin */
     if (has_asked || sp__spin_is_worth_it())
-        return sp__load_relaxed(&configured); /* relaxed: set before, here and below */
+        return most;
     if (!spin->insists)
         return 0;
-    return sp__load_relaxed(&configured) < BRIEF ? sp__load_relaxed(&configured) : BRIEF;
+    return most < BRIEF ? most : BRIEF;
 }
 
 static bool goes_on(struct sp__spin *spin, int64_t now)
@@ -103,7 +104,7 @@ static bool goes_on(struct sp__spin *spin, int64_t now)
 
 bool sp__spin_on(struct sp__spin *spin)
 {
-    if (sp__load_relaxed(&configured) == 0) /* relaxed: as above */
+    if (sp__load_relaxed(&configured) == 0) /* relaxed: as in allowed */
         return false;
     int64_t now = sp__os_now();
     bool more = goes_on(spin, now);

@@ -173,8 +173,8 @@ static inline void sp__chain_finish_put(const struct sp__chain *chain, sp__slot_
 
 /* ---- get ---- */
 
-/* SP__TRY_DONE: there is an item at `position`.  Looks at tail, which putters write all the time, only when what was seen of
-   it last time is used up. */
+/* SP__TRY_DONE: there is an item at `position`.  Putters write tail all the time: it is read again only when `position` has
+   reached what was seen of it last time. */
 static inline enum sp__tried sp__chain_look(struct sp__chain *chain, uint64_t position)
 {
     if (position < sp__load_relaxed(&chain->head.tail_seen)) /* relaxed: it was true once, so it is */

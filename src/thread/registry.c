@@ -129,14 +129,14 @@ static bool ends_soon(const sp_thread *thread)
     return sp__load_acquire(&thread->state) == SP__THREAD_LEFT && !sp__thread_is_caller(thread);
 }
 
-/* The first that ends soon, with a reference: one that nobody joins, or that its pool, about to be freed, is to let go. */
-static sp_thread *first_that_ends_soon(void)
+/* The first such thread in the list, with a reference; NULL: there is none. */
+static sp_thread *first_thread(bool (*is_such)(const sp_thread *))
 {
     sp_thread *found = NULL;
     sp__word_lock_acquire(&lock);
     for (struct sp__list *at = threads.next; at != &threads && found == NULL; at = at->next) {
         sp_thread *thread = sp__container_of(at, sp_thread, link);
-        if (ends_soon(thread))
+        if (is_such(thread))
             found = thread;
     }
     if (found != NULL)
@@ -145,9 +145,10 @@ static sp_thread *first_that_ends_soon(void)
     return found;
 }
 
+/* Those that nobody joins, and those that a pool, about to be freed, is to let go. */
 void sp__registry_finish_ending(void)
 {
-    for (sp_thread *thread; (thread = first_that_ends_soon()) != NULL; sp__thread_ref_down(thread))
+    for (sp_thread *thread; (thread = first_thread(ends_soon)) != NULL; sp__thread_ref_down(thread))
         (void)sp__thread_finish(thread, SP__NEVER);
     sp__registry_collect();
 }
@@ -170,25 +171,9 @@ static bool is_waited_for(const sp_thread *thread)
     return !thread->daemon && !thread->worker && !thread->foreign && !thread->exits && !sp__thread_is_caller(thread);
 }
 
-/* The first thread that process exit waits for, with a reference. */
-static sp_thread *first_waited_for(void)
-{
-    sp_thread *found = NULL;
-    sp__word_lock_acquire(&lock);
-    for (struct sp__list *at = threads.next; at != &threads && found == NULL; at = at->next) {
-        sp_thread *thread = sp__container_of(at, sp_thread, link);
-        if (is_waited_for(thread))
-            found = thread;
-    }
-    if (found != NULL)
-        sp__ref_up(&found->refs);
-    sp__word_lock_release(&lock);
-    return found;
-}
-
 static bool join_threads(int64_t deadline)
 {
-    for (sp_thread *thread; (thread = first_waited_for()) != NULL;) {
+    for (sp_thread *thread; (thread = first_thread(is_waited_for)) != NULL;) {
         bool finished = sp__thread_finish(thread, deadline);
         sp__thread_ref_down(thread);
         if (!finished)
