@@ -1,7 +1,7 @@
 /* The unbounded FIFO: queue/chain_protocol.h as it is, over the checker's atomics, with blocks of two slots.  See README.md.
 
    SPDX-License-Identifier: MIT */
-#include "observer.h"
+#include "queue_suite.h"
 
 enum chain_weakness {
     NONE,
@@ -25,11 +25,7 @@ enum chain_weakness {
 
 #define SP__BLOCK_SLOTS 2u
 #define SP__KEPT_BLOCKS rl::rand(2) /* at each look another number */
-enum {
-    PRODUCER = 16, /* the item n of producer p is p * PRODUCER + n */
-    MOST_POSITIONS = 16,
-    MOST_BLOCKS = 8
-};
+enum { MOST_POSITIONS = 16, MOST_BLOCKS = 8 };
 
 typedef rl::atomic<uint32_t> sp__slot_word;
 typedef rl::atomic<struct sp__block *> block_link;
@@ -233,7 +229,7 @@ static bool cas(rl::atomic<uint32_t> *word, uint32_t *expected, uint32_t value, 
 /* ---- chain.h and chain.c ---- */
 
 static struct {
-    unsigned long empty, busy, no_memory, unlinked, trimmed, spare, waited, slower, closed_put, closed_get;
+    unsigned long no_memory, unlinked, trimmed, spare, waited, slower;
 } happened;
 
 static sp__slot_word *sp__chain_state(const struct sp__chain *of, struct sp__block *block, uint64_t offset)
@@ -376,24 +372,13 @@ static uint32_t blocks_behind(const struct sp__chain *chain)
 enum { CLOSES = 1, FREES = 2 /* the getter of the last item frees the chain; for one getter */ };
 
 template <int putters, int getters, int items, int does>
-struct chain_suite : rl::test_suite<chain_suite<putters, getters, items, does>, putters + getters> {
-    struct observer all;
-    bool closed;                  /* by thread 0; its call has returned */
-    int taken;                    /* by getters, or about to be */
-    unsigned arrived[putters];    /* how many items of each producer were got by calls that have returned */
-    unsigned highest[putters];    /* number of the last of them, from 1; 0: none yet */
-    bool seen[putters][PRODUCER]; /* has it arrived? */
-
+struct chain_suite
+    : queue_suite<chain_suite<putters, getters, items, does>, putters, getters, items, does & CLOSES ? 8 : 0> {
     void before()
     {
         memset(in_back, 0, sizeof in_back);
         shared = new_chain();
-        memset(&all, 0, sizeof all);
-        memset(arrived, 0, sizeof arrived);
-        memset(highest, 0, sizeof highest);
-        memset(seen, 0, sizeof seen);
-        closed = false;
-        taken = 0;
+        this->begin();
     }
 
     /* At every step. */
@@ -406,93 +391,34 @@ struct chain_suite : rl::test_suite<chain_suite<putters, getters, items, does>, 
         RL_ASSERT(gets <= puts);
     }
 
-    enum sp__tried put(unsigned thread, unsigned item)
+    enum sp__tried try_put(const unsigned *item)
     {
-        bool was_closed = closed;
-        begin_call(&all, thread, true);
-        enum sp__tried tried = chain_put(&item);
-        end_call(&all, thread, tried == SP__TRY_DONE);
-        RL_ASSERT(!was_closed || (tried != SP__TRY_DONE && (thread != 0 || tried == SP__TRY_CLOSED)));
+        return chain_put(item);
+    }
+
+    enum sp__tried try_get(unsigned *ret_item)
+    {
+        return chain_get(ret_item);
+    }
+
+    void check_put(unsigned, enum sp__tried tried)
+    {
         RL_ASSERT(tried != SP__TRY_NOT_NOW);
-        happened.busy += tried == SP__TRY_BUSY;
         happened.no_memory += tried == SP__TRY_NO_MEMORY;
-        happened.closed_put += tried == SP__TRY_CLOSED;
-        return tried;
     }
 
-    enum sp__tried get(unsigned thread)
-    {
-        unsigned item = 0, floor[putters];
-        memcpy(floor, highest, sizeof floor);
-        begin_call(&all, thread, false);
-        enum sp__tried tried = chain_get(&item);
-        end_call(&all, thread, tried == SP__TRY_DONE);
-        if (tried == SP__TRY_DONE)
-            arrives(item, floor);
-        RL_ASSERT((tried != SP__TRY_NOT_NOW && tried != SP__TRY_CLOSED) || all.least[thread] <= 0);
-        happened.empty += tried == SP__TRY_NOT_NOW;
-        happened.busy += tried == SP__TRY_BUSY;
-        happened.closed_get += tried == SP__TRY_CLOSED;
-        return tried;
-    }
-
-    /* Once; and after those of its producer that were got before this get began. */
-    void arrives(unsigned item, const unsigned *floor)
-    {
-        unsigned producer = item / PRODUCER, number = item % PRODUCER;
-        RL_ASSERT(producer < putters && number >= 1 && number <= items);
-        RL_ASSERT(!seen[producer][number]);
-        RL_ASSERT(number > floor[producer]);
-        seen[producer][number] = true;
-        arrived[producer]++;
-        if (number > highest[producer])
-            highest[producer] = number;
-    }
-
-    void close()
+    void close_queue()
     {
         shared->tail.position.fetch_or(SP__CHAIN_CLOSED, rl::mo_seq_cst, RL_INFO); /* as in sp__store_close */
-        closed = true;
-    }
-
-    void put_all(unsigned thread)
-    {
-        for (unsigned number = 1; number <= items;) {
-            if (does & CLOSES && thread == 0 && rl::rand(8) == 0)
-                close();
-            enum sp__tried tried = put(thread, thread * PRODUCER + number);
-            if (tried == SP__TRY_CLOSED)
-                return;
-            if (tried == SP__TRY_DONE)
-                number++;
-            else
-                rl::yield(1, RL_INFO);
-        }
-        if (does & CLOSES && thread == 0)
-            close();
-    }
-
-    void get_all(unsigned thread)
-    {
-        while (does & CLOSES || taken < putters * items) {
-            taken++;
-            enum sp__tried tried = get(thread);
-            if (tried == SP__TRY_CLOSED)
-                return;
-            if (tried != SP__TRY_DONE) {
-                taken--;
-                rl::yield(1, RL_INFO);
-            }
-        }
     }
 
     void thread(unsigned index)
     {
         if (index < (unsigned)putters) {
-            put_all(index);
+            this->put_all(index);
             return;
         }
-        get_all(index);
+        this->get_all(index);
         if (does & FREES) {
             check_counts();
             free_chain(shared);
@@ -502,15 +428,13 @@ struct chain_suite : rl::test_suite<chain_suite<putters, getters, items, does>, 
 
     void check_counts()
     {
-        RL_ASSERT(sp__chain_count(shared->tail.position.debug_value()) == (uint64_t)all.gets_done);
-        RL_ASSERT(sp__chain_count(shared->head.position.debug_value()) == (uint64_t)all.gets_done);
+        RL_ASSERT(sp__chain_count(shared->tail.position.debug_value()) == (uint64_t)this->all.gets_done);
+        RL_ASSERT(sp__chain_count(shared->head.position.debug_value()) == (uint64_t)this->all.gets_done);
     }
 
     void after()
     {
-        RL_ASSERT(all.puts_done == all.gets_done);
-        for (int i = 0; i < putters; i++)
-            RL_ASSERT(arrived[i] == highest[i] && (does & CLOSES || arrived[i] == items));
+        this->all_have_arrived();
         if (shared != NULL) {
             check_counts();
             RL_ASSERT(shared->back.taken.debug_value() == 0);
@@ -527,16 +451,13 @@ static bool as_it_is(const char *program)
     ok = model_holds<chain_suite<1, 2, 7, 0> >(program, "1 to 2") && ok;
     ok = model_holds<chain_suite<2, 2, 4, 0> >(program, "2 to 2") && ok;
     ok = model_holds<chain_suite<2, 2, 3, CLOSES> >(program, "2 to 2, closed") && ok;
-    ok = model_happened(program, "empty", happened.empty) && ok;
-    ok = model_happened(program, "busy", happened.busy) && ok;
     ok = model_happened(program, "another was faster", happened.slower) && ok;
     ok = model_happened(program, "another had put the next block in place", happened.spare) && ok;
     ok = model_happened(program, "waited for a copy or a link", happened.waited) && ok;
     ok = model_happened(program, "no memory", happened.no_memory) && ok;
     ok = model_happened(program, "a block was used again", happened.unlinked - happened.trimmed) && ok;
     ok = model_happened(program, "a block was given back", happened.trimmed) && ok;
-    ok = model_happened(program, "a put found it closed", happened.closed_put) && ok;
-    return model_happened(program, "a get found it closed and empty", happened.closed_get) && ok;
+    return queue_all_happened(program) && ok;
 }
 
 static bool weakened(const char *program)

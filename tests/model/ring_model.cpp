@@ -1,7 +1,7 @@
 /* The bounded FIFO: queue/ring_protocol.h as it is, over the checker's atomics.  See README.md.
 
    SPDX-License-Identifier: MIT */
-#include "observer.h"
+#include "queue_suite.h"
 
 enum ring_weakness {
     NONE,
@@ -15,7 +15,7 @@ enum ring_weakness {
     LOOK_AT_HEAD
 };
 
-enum { MOST_SLOTS = 3, PRODUCER = 16 /* the item n of producer p is p * PRODUCER + n */ };
+enum { MOST_SLOTS = 3 };
 
 typedef model_word sp__ring_word;
 
@@ -49,19 +49,12 @@ static int which_of(int of_put, int of_get)
 
 #include "queue/ring_protocol.h"
 
-static struct {
-    unsigned long full, empty, busy, closed_put, closed_get;
-} happened;
+static unsigned long full; /* how often a put has said so */
 
 template <int putters, int getters, int capacity, int items, bool closes>
-struct ring_suite : rl::test_suite<ring_suite<putters, getters, capacity, items, closes>, putters + getters> {
+struct ring_suite
+    : queue_suite<ring_suite<putters, getters, capacity, items, closes>, putters, getters, items, closes ? 4 : 0> {
     struct sp__ring ring;
-    struct observer all;
-    bool closed;                  /* by thread 0; its call has returned */
-    int taken;                    /* by getters, or about to be */
-    unsigned arrived[putters];    /* as many items of each producer were got by calls that have returned */
-    unsigned highest[putters];    /* number of the last of them, from 1; 0: none yet */
-    bool seen[putters][PRODUCER]; /* has it arrived? */
 
     void before()
     {
@@ -73,12 +66,7 @@ struct ring_suite : rl::test_suite<ring_suite<putters, getters, capacity, items,
         ring.head.store(0, rl::mo_relaxed, RL_INFO);
         for (int i = 0; i < MOST_SLOTS; i++)
             ring.stamps[i].store(0, rl::mo_relaxed, RL_INFO);
-        memset(&all, 0, sizeof all);
-        memset(arrived, 0, sizeof arrived);
-        memset(highest, 0, sizeof highest);
-        memset(seen, 0, sizeof seen);
-        closed = false;
-        taken = 0;
+        this->begin();
     }
 
     /* At every step. */
@@ -89,103 +77,40 @@ struct ring_suite : rl::test_suite<ring_suite<putters, getters, capacity, items,
         RL_ASSERT(gets <= puts && puts - gets <= ring.capacity);
     }
 
-    enum sp__tried put(unsigned thread, unsigned item)
+    enum sp__tried try_put(const unsigned *item)
     {
-        bool was_closed = closed;
-        begin_call(&all, thread, true);
-        enum sp__tried tried = sp__ring_put(&ring, &item);
-        end_call(&all, thread, tried == SP__TRY_DONE);
-        /* one that has not heard of it may still say full; but nothing is put */
-        RL_ASSERT(!was_closed || tried != SP__TRY_DONE);
-        RL_ASSERT(!was_closed || thread != 0 || tried == SP__TRY_CLOSED);
-        RL_ASSERT(tried != SP__TRY_NOT_NOW || all.most[thread] >= capacity);
-        happened.full += tried == SP__TRY_NOT_NOW;
-        happened.busy += tried == SP__TRY_BUSY;
-        happened.closed_put += tried == SP__TRY_CLOSED;
-        return tried;
+        return sp__ring_put(&ring, item);
     }
 
-    enum sp__tried get(unsigned thread)
+    enum sp__tried try_get(unsigned *ret_item)
     {
-        unsigned item = 0, floor[putters];
-        memcpy(floor, highest, sizeof floor);
-        begin_call(&all, thread, false);
-        enum sp__tried tried = sp__ring_get(&ring, &item);
-        end_call(&all, thread, tried == SP__TRY_DONE);
-        if (tried == SP__TRY_DONE)
-            arrives(item, floor);
-        RL_ASSERT((tried != SP__TRY_NOT_NOW && tried != SP__TRY_CLOSED) || all.least[thread] <= 0);
-        happened.empty += tried == SP__TRY_NOT_NOW;
-        happened.busy += tried == SP__TRY_BUSY;
-        happened.closed_get += tried == SP__TRY_CLOSED;
-        return tried;
+        return sp__ring_get(&ring, ret_item);
     }
 
-    /* Once; and after those of its producer that were got before this get began. */
-    void arrives(unsigned item, const unsigned *floor)
+    void check_put(unsigned thread, enum sp__tried tried)
     {
-        unsigned producer = item / PRODUCER, number = item % PRODUCER;
-        RL_ASSERT(producer < putters && number >= 1 && number <= items);
-        RL_ASSERT(!seen[producer][number]);
-        RL_ASSERT(number > floor[producer]);
-        seen[producer][number] = true;
-        arrived[producer]++;
-        if (number > highest[producer])
-            highest[producer] = number;
+        RL_ASSERT(tried != SP__TRY_NOT_NOW || this->all.most[thread] >= capacity);
+        full += tried == SP__TRY_NOT_NOW;
     }
 
-    void close()
+    void close_queue()
     {
         ring.tail.fetch_or(SP__RING_CLOSED, rl::mo_seq_cst, RL_INFO); /* as in sp__store_close */
-        closed = true;
-    }
-
-    void put_all(unsigned thread)
-    {
-        for (unsigned number = 1; number <= items;) {
-            if (closes && thread == 0 && rl::rand(4) == 0)
-                close();
-            enum sp__tried tried = put(thread, thread * PRODUCER + number);
-            if (tried == SP__TRY_CLOSED)
-                return;
-            if (tried == SP__TRY_DONE)
-                number++;
-            else
-                rl::yield(1, RL_INFO);
-        }
-        if (closes && thread == 0)
-            close();
-    }
-
-    void get_all(unsigned thread)
-    {
-        while (closes || taken < putters * items) {
-            taken++;
-            enum sp__tried tried = get(thread);
-            if (tried == SP__TRY_CLOSED)
-                return;
-            if (tried != SP__TRY_DONE) {
-                taken--;
-                rl::yield(1, RL_INFO);
-            }
-        }
     }
 
     void thread(unsigned index)
     {
         if (index < (unsigned)putters)
-            put_all(index);
+            this->put_all(index);
         else
-            get_all(index);
+            this->get_all(index);
     }
 
     void after()
     {
-        RL_ASSERT(all.puts_done == all.gets_done);
-        RL_ASSERT(sp__ring_count(&ring, ring.tail.debug_value()) == (uint64_t)all.puts_done);
-        RL_ASSERT(sp__ring_count(&ring, ring.head.debug_value()) == (uint64_t)all.gets_done);
-        for (int i = 0; i < putters; i++)
-            RL_ASSERT(arrived[i] == highest[i] && (closes || arrived[i] == items));
+        this->all_have_arrived();
+        RL_ASSERT(sp__ring_count(&ring, ring.tail.debug_value()) == (uint64_t)this->all.puts_done);
+        RL_ASSERT(sp__ring_count(&ring, ring.head.debug_value()) == (uint64_t)this->all.gets_done);
     }
 };
 
@@ -201,11 +126,8 @@ static bool as_it_is(const char *program)
     ok = model_holds<ring_suite<2, 2, 1, 2, true> >(program, "2 to 2, 1 slot, closed") && ok;
     ok = model_holds<ring_suite<2, 2, 2, 2, true> >(program, "2 to 2, 2 slots, closed") && ok;
     ok = model_holds<ring_suite<2, 2, 3, 3, true> >(program, "2 to 2, 3 slots, closed") && ok;
-    ok = model_happened(program, "full", happened.full) && ok;
-    ok = model_happened(program, "empty", happened.empty) && ok;
-    ok = model_happened(program, "busy", happened.busy) && ok;
-    ok = model_happened(program, "a put found it closed", happened.closed_put) && ok;
-    return model_happened(program, "a get found it closed and empty", happened.closed_get) && ok;
+    ok = model_happened(program, "full", full) && ok;
+    return queue_all_happened(program) && ok;
 }
 
 static bool weakened(const char *program)
