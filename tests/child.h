@@ -14,6 +14,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* In the process: say where it went wrong, and be a failure. */
+#define must(condition_)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition_)) {                                                                                           \
+            fprintf(stderr, "line %d: %s\n", __LINE__, #condition_);                                                   \
+            _exit(1);                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
 struct child_end {
     bool hung;  /* it was killed when its time was up */
     int status; /* of waitpid */

@@ -27,15 +27,6 @@ const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
-/* Say where it went wrong, and be a failure. */
-#define must(condition_)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition_)) {                                                                                           \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition_);                                                   \
-            _exit(1);                                                                                                  \
-        }                                                                                                              \
-    } while (0)
-
 /* In the forked process: if it hangs it ends before its parent is ended for that, and nobody would end it then. */
 static inline void fork_limit(void)
 {
@@ -51,8 +42,8 @@ static inline void fork_ends(pid_t child, int expected)
     must(WIFEXITED(status) && WEXITSTATUS(status) == expected);
 }
 
-/* Fork here.  True in the child; the parent waits for its end, which must be a good one. */
-static inline bool is_forked_child(void)
+/* Fork here.  True in the child; the parent waits for its end, which must be with that status. */
+static inline bool is_forked_child_of_status(int status)
 {
     fflush(NULL);
     pid_t child = fork();
@@ -60,8 +51,14 @@ static inline bool is_forked_child(void)
         fork_limit();
         return true;
     }
-    fork_ends(child, 0);
+    fork_ends(child, status);
     return false;
+}
+
+/* The same, for a good end. */
+static inline bool is_forked_child(void)
+{
+    return is_forked_child_of_status(0);
 }
 
 /* Run it in a forked process, which ends without exit handlers. */
@@ -77,14 +74,10 @@ static inline void forked(void (*in_child)(void))
 static inline void forked_to_exit(void (*in_child)(void))
 {
     enum { STATUS = 51 };
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        fork_limit();
+    if (is_forked_child_of_status(STATUS)) {
         in_child();
         exit(STATUS);
     }
-    fork_ends(child, STATUS);
 }
 
 /* The case must end well, and nobody may have said anything. */

@@ -2,45 +2,17 @@
    what their tasks held is lost.
 
    SPDX-License-Identifier: MIT */
-#include "deadlock/arrive.h"
+#include "deadlock/waiting.h"
 #include "fork.h"
 
 #include <spool.h>
 
-#include "park/runner.h"
 #include "thread/thread.h"
 
 static const char *program;
-static sp_lock x, y, z;
 static sp_executor *pool;
-static sp_event go;
-static struct sp__runner *of_main;
-
-static bool is_asleep(const struct sp__runner *runner)
-{
-    return sp__load_acquire(&runner->sleeps) % 2 == 1; /* pairs with nothing: a look */
-}
-
-/* In the wait that it has begun, and in the graph most likely. */
-static void await_asleep(const struct sp__runner *runner)
-{
-    for (unsigned look = 0; !is_asleep(runner); look++)
-        test_pause(look);
-    sp_sleep(0.002);
-}
 
 /* ---- a lock of a task that another one ran while it waited ---- */
-
-static sp_status hold_x(const sp_none *in, sp_none *out)
-{
-    (void)in, (void)out;
-    sp_lock_acquire(&x);
-    arrive();
-    (void)sp_event_wait(&go, SP_FOREVER);
-    sp_lock_release(&x);
-    return SP_OK;
-}
-SP_TASK(hold_x, sp_none, sp_none);
 
 static sp_status run_hold_x(const sp_none *in, sp_none *out)
 {
@@ -120,7 +92,7 @@ static sp_status hold_y_until_main_waits(const sp_none *in, sp_none *out)
     (void)in, (void)out;
     sp_lock_acquire(&y);
     arrive();
-    await_asleep(of_main);
+    await_waiting(of_main);
     sp_lock_release(&y);
     return SP_OK;
 }
@@ -129,16 +101,10 @@ SP_TASK(hold_y_until_main_waits, sp_none, sp_none);
 static sp_status hold_pool_until_main_waits(const sp_none *in, sp_none *out)
 {
     (void)in, (void)out;
-    await_asleep(of_main);
+    await_waiting(of_main);
     return SP_OK;
 }
 SP_TASK(hold_pool_until_main_waits, sp_none, sp_none);
-
-static void end_thread(sp_thread *thread)
-{
-    must(sp_join(thread, NULL, 20.0) == SP_OK);
-    sp_thread_release(thread);
-}
 
 /* The stacks of the parent's threads are given to new ones, which write all over them. */
 static pthread_barrier_t all_there;
@@ -169,7 +135,7 @@ static void wait_in_child(void)
     write_over_stacks();
     of_main = sp__self();
     sp_thread *wants = sp_start(want_x);
-    await_asleep(&wants->own);
+    await_waiting(&wants->own);
     sp_thread *has_y = sp_start(hold_y_until_main_waits);
     sp_semaphore_acquire(&arrived);
     sp_lock_acquire(&y);
@@ -186,7 +152,7 @@ static void walk_in_child(void)
     of_main = sp__self();
     sp_lock_acquire(&z);
     sp_thread *wants = sp_start(want_z);
-    await_asleep(&wants->own);
+    await_waiting(&wants->own);
     sp_executor *own = sp_thread_pool(.max_workers = 1);
     must(sp_post(own, hold_pool_until_main_waits) == SP_OK);
     must(sp_executor_wait_idle(own, SP_FOREVER));
@@ -203,7 +169,7 @@ static void sleepers(void)
     sp_lock_acquire(&x);
     for (int i = 0; i < WAITERS; i++) {
         threads[i] = i % 2 == 0 ? sp_start(want_x) : sp_start(want_idle_pool);
-        await_asleep(&threads[i]->own);
+        await_waiting(&threads[i]->own);
     }
     forked(wait_in_child);
     forked(walk_in_child);

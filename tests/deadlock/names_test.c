@@ -11,12 +11,6 @@ static sp_lock lock, other;
 static sp_once once;
 static sp_event go, gate;
 
-static void must(bool right)
-{
-    if (!right)
-        _exit(97);
-}
-
 /* ---- the cases ---- */
 
 enum { LONG = 3000 };

@@ -2,42 +2,15 @@
    time, a cycle of others.  What ends in abort is a child of its own, and so is what must not.
 
    SPDX-License-Identifier: MIT */
-#include "child.h"
-#include "deadlock/arrive.h"
+#include "deadlock/waiting.h"
 
 #include <spool.h>
 
 #include "os/fault.h"
-#include "park/runner.h"
 #include "thread/thread.h"
 
 static const char *program;
-static sp_lock x, y, z;
-static sp_event go, never;
-
-static void must(bool right)
-{
-    if (!right)
-        _exit(97);
-}
-
-static bool is_asleep(const sp_thread *thread)
-{
-    return sp__load_acquire(&thread->own.sleeps) % 2 == 1; /* pairs with nothing: a look */
-}
-
-/* In the wait that it has begun, and in the graph most likely. */
-static void await_asleep(const sp_thread *thread)
-{
-    test_await(is_asleep(thread));
-    sp_sleep(0.002);
-}
-
-static void end_thread(sp_thread *thread)
-{
-    must(sp_join(thread, NULL, 20.0) == SP_OK);
-    sp_thread_release(thread);
-}
+static sp_event never;
 
 typedef sp_lock *lock_pointer;
 
@@ -81,17 +54,6 @@ static sp_status take_two_later(const struct two *in, sp_none *out)
 }
 SP_TASK(take_two_later, struct two, sp_none);
 
-static sp_status hold_x(const sp_none *in, sp_none *out)
-{
-    (void)in, (void)out;
-    sp_lock_acquire(&x);
-    arrive();
-    (void)sp_event_wait(&go, SP_FOREVER);
-    sp_lock_release(&x);
-    return SP_OK;
-}
-SP_TASK(hold_x, sp_none, sp_none);
-
 static sp_thread *start_to_hold_x(void)
 {
     sp_thread *thread = sp_start(hold_x);
@@ -125,9 +87,9 @@ static void same_bucket(void)
         skip_ids(first->own.id);
         second = start_two(NULL, &x);
     } while (bucket_of(second->own.id) != bucket_of(first->own.id) && (sp_thread_release(second), true));
-    await_asleep(second);
+    await_waiting(&second->own);
     sp_thread *third = start_two(NULL, &x);
-    await_asleep(third);
+    await_waiting(&third->own);
     sp_event_set(&go);
     end_thread(first);
     end_thread(second);
@@ -135,8 +97,6 @@ static void same_bucket(void)
 }
 
 /* ---- through a set ---- */
-
-static struct sp__runner *of_main;
 
 static sp_status want_y(const sp_none *in, sp_none *out)
 {
@@ -149,8 +109,7 @@ SP_TASK(want_y, sp_none, sp_none);
 static sp_status want_x_when_main_waits(const sp_none *in, sp_none *out)
 {
     (void)in, (void)out;
-    test_await(sp__load_acquire(&of_main->sleeps) % 2 == 1); /* pairs with nothing: a look */
-    sp_sleep(0.002);
+    await_waiting(of_main);
     sp_lock_acquire(&x);
     return SP_OK;
 }
@@ -218,7 +177,7 @@ static sp_status submit_and_wait(const sp_none *in, sp_none *out)
     sp_auto(sp_future) inner = sp_submit(pool, want_x);
     waiter = sp_start_with(SP_THREAD(.name = "waiter"), wait_with_x, inner);
     sp_semaphore_acquire(&arrived);
-    await_asleep(waiter);
+    await_waiting(&waiter->own);
     return sp_result(inner, NULL, SP_FOREVER);
 }
 SP_TASK(submit_and_wait, sp_none, sp_none);
@@ -239,8 +198,8 @@ static void look_on(const char *report, void *context)
 {
     (void)report, (void)context;
     sp_event_set(&go);
-    await_asleep(walker);
-    await_asleep(start_two(NULL, &z));
+    await_waiting(&walker->own);
+    await_waiting(&start_two(NULL, &z)->own);
     fputs("looked on", stderr);
     _exit(0);
 }
@@ -250,16 +209,17 @@ static void walk_into_a_cycle(void)
     sp_set_deadlock_hook(look_on, NULL);
     walker = sp_start(take_two_later, &z, &x);
     sp_semaphore_acquire(&arrived);
-    await_asleep(start_two(NULL, &z));
+    await_waiting(&start_two(NULL, &z)->own);
     sp_lock_acquire(&x);
     sp_thread *other = start_two(&y, &x);
-    await_asleep(other);
+    await_waiting(&other->own);
     sp_lock_acquire(&y);
 }
 
 /* ---- a thread for whose record there was no memory: nobody is told of its end ---- */
 
 static sp_thread *wants_x;
+static struct sp__runner *unrecorded;
 
 static void no_list_is_left(void)
 {
@@ -277,7 +237,7 @@ static void wait_for_y_with_x(void)
 static void *wait_without_record(void *arg)
 {
     sp__fault_arm(1, true);
-    (void)sp__self();
+    unrecorded = sp__self();
     must(sp__fault_disarm() > 0 && sp__runner_was_refused());
     wait_for_y_with_x();
     no_list_is_left(); /* when it sleeps no more */
@@ -296,7 +256,7 @@ SP_TASK(be_apart, sp_none, sp_none);
 static void *end_task_without_record(void *arg)
 {
     sp__fault_arm(1, true);
-    (void)sp__self();
+    unrecorded = sp__self();
     must(sp__fault_disarm() > 0);
     must(sp_result(arg, NULL, SP_FOREVER) == SP_OK);
     no_list_is_left(); /* the task has ended with the lock */
@@ -309,10 +269,9 @@ static void let_sleep(void *(*body)(void *), void *arg)
     sp_lock_acquire(&y);
     pthread_t other = test_thread(body, arg);
     sp_semaphore_acquire(&arrived);
-    test_await(is_marked(&y));
-    sp_sleep(0.005);
+    await_waiting(unrecorded);
     wants_x = start_two(NULL, &x);
-    await_asleep(wants_x);
+    await_waiting(&wants_x->own);
     sp_lock_release(&y);
     test_join(other);
 }

@@ -12,7 +12,7 @@
 static const char *program;
 static sp_executor *pool, *inline_pool;
 
-static void must(bool condition, const char *what)
+static void say_unless(bool condition, const char *what)
 {
     if (!condition)
         fprintf(stderr, "not so: %s\n", what);
@@ -56,7 +56,7 @@ static sp_status shut_down(const sp_none *in, sp_none *out)
 {
     (void)in, (void)out;
     sp__store_release(&closer, syscall(SYS_gettid)); /* pairs with the acquire of main */
-    must(sp_shutdown(pool) == SP_OK, "another thread waits for the end of the pool");
+    say_unless(sp_shutdown(pool) == SP_OK, "another thread waits for the end of the pool");
     return SP_OK;
 }
 SP_TASK(shut_down, sp_none, sp_none);
@@ -89,13 +89,13 @@ SP_TASK(wait_for_end_of_wait, sp_none, sp_none);
 
 static void join_in_handler(void)
 {
-    must(sp_thread_wait(closing, SP_FOREVER) == SP_OK, "a handler waits for that thread");
+    say_unless(sp_thread_wait(closing, SP_FOREVER) == SP_OK, "a handler waits for that thread");
 }
 
 /* The pool does not end before its other worker does. */
 static void exit_beside_shutdown(void)
 {
-    must(atexit(join_in_handler) == 0, "a handler");
+    say_unless(atexit(join_in_handler) == 0, "a handler");
     pool = sp_thread_pool(.max_workers = 2);
     sp_future *ends = sp_submit(pool, end_process_when_told), *other = sp_submit(pool, wait_for_end_of_wait);
     test_await(sp_future_running(ends) && sp_future_running(other));
@@ -110,7 +110,7 @@ static void exit_beside_shutdown(void)
 static void look_at_runner(void)
 {
     const struct sp__runner *self = sp__self();
-    must(self->hooks == NULL && self->worker == NULL, "nothing on the stack is the worker's any more");
+    say_unless(self->hooks == NULL && self->worker == NULL, "nothing on the stack is the worker's any more");
 }
 
 static sp_status end_process_inside(const bool *on_inline, sp_none *out)
@@ -125,7 +125,7 @@ SP_TASK(end_process_inside, bool, sp_none);
 /* The worker leaves its pool, whatever runs on its stack. */
 static void exit_inside(bool on_inline)
 {
-    must(atexit(look_at_runner) == 0, "a handler");
+    say_unless(atexit(look_at_runner) == 0, "a handler");
     inline_pool = sp_inline_pool();
     pool = sp_thread_pool(.max_workers = 1);
     sp_future *ends = sp_submit(pool, end_process_inside, on_inline);
@@ -147,12 +147,12 @@ static void exit_in_helped_task(void)
 
 static void shut_down_in_handler(void)
 {
-    must(sp_shutdown(pool) == SP_DEADLOCK, "a handler in the worker is refused the wait for its pool");
+    say_unless(sp_shutdown(pool) == SP_DEADLOCK, "a handler in the worker is refused the wait for its pool");
 }
 
 static void exit_with_handler(void)
 {
-    must(atexit(shut_down_in_handler) == 0, "a handler");
+    say_unless(atexit(shut_down_in_handler) == 0, "a handler");
     pool = sp_thread_pool(.max_workers = 1);
     wait_for_end(sp_submit(pool, end_process));
 }

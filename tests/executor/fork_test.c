@@ -28,13 +28,7 @@ static sp_status fork_here(const sp_none *in, sp_none *out)
 {
     (void)in, (void)out;
     ran_before = ran;
-    fflush(NULL);
-    pid_t child = fork();
-    is_child = child == 0;
-    if (is_child)
-        fork_limit();
-    else
-        fork_ends(child, 51);
+    is_child = is_forked_child_of_status(51);
     return SP_OK;
 }
 SP_TASK(fork_here, sp_none, sp_none);
@@ -190,13 +184,7 @@ static void fork_while_pool_is_held(void)
 {
     holder = test_thread(hold_pool, NULL);
     sp_semaphore_acquire(&arrived);
-    fflush(NULL);
-    pid_t child = fork();
-    is_child = child == 0;
-    if (is_child)
-        fork_limit();
-    else
-        fork_ends(child, 0);
+    is_child = is_forked_child();
     sp_event_set(&may_let_go);
 }
 

@@ -169,13 +169,7 @@ static bool is_forked;
 
 static void fork_and_return(void)
 {
-    fflush(NULL);
-    pid_t child = fork();
-    is_forked = child == 0;
-    if (is_forked)
-        fork_limit();
-    else
-        fork_ends(child, 0);
+    is_forked = is_forked_child();
 }
 
 static void outer_owner(void)

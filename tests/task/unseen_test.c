@@ -18,12 +18,6 @@ sp_mapping *mapping;
 extern sp_executor *pool;
 sp_executor *pool;
 
-static void must(bool right)
-{
-    if (!right)
-        _exit(97);
-}
-
 static sp_status fail_as(const sp_status *status, int *out)
 {
     *out = 0;

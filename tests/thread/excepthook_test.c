@@ -14,12 +14,6 @@ extern sp_timer *timer;
 sp_timer *timer;
 static sp_event gate;
 
-static void must(bool right)
-{
-    if (!right)
-        _exit(97);
-}
-
 static sp_status fail_as(const sp_status *status, int *out)
 {
     *out = 0;

@@ -104,16 +104,11 @@ static char own_name[16];
 static void fork_in_destructor(void *value)
 {
     (void)value;
-    fflush(NULL);
-    pid_t child = fork();
-    is_child = child == 0;
+    is_child = is_forked_child();
     if (is_child) {
-        fork_limit();
         must(sp_thread_active_count() == 1 && sp_thread_is_alive(sp_thread_current()));
         must(sp_thread_set_name(sp_thread_current(), "child") == SP_OK);
         must(pthread_getname_np(pthread_self(), own_name, sizeof own_name) == 0 && strcmp(own_name, "child") == 0);
-    } else {
-        fork_ends(child, 0);
     }
     sp_set_excepthook(is_child ? NULL : count_failure, NULL);
 }

@@ -16,13 +16,7 @@ static bool is_child; /* in the forked process */
 /* Fork, and return in both. */
 static void fork_and_return(void)
 {
-    fflush(NULL);
-    pid_t child = fork();
-    is_child = child == 0;
-    if (is_child)
-        fork_limit();
-    else
-        fork_ends(child, 0);
+    is_child = is_forked_child();
 }
 
 static sp_status nothing(const sp_none *in, sp_none *out)
