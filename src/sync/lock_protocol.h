@@ -123,7 +123,7 @@ static inline bool sp__lock_wait(struct sp__contender *self, struct sp__lock_env
         return true; /* it is awake: perhaps the release comes at once */
     enum sp__slept slept = sp__lock_sleep(env, self->word, *seen, self->heir);
     if (!self->heir)
-        self->woken = slept == SP__SLEPT_WOKEN || (self->woken && slept == SP__SLEPT_NOT);
+        self->woken = slept == SP__SLEPT_WOKEN; /* else PARKED was there, or whoever took it down has woken another */
     return slept != SP__SLEPT_TOO_LONG;
 }
 

@@ -3,7 +3,11 @@
    SPDX-License-Identifier: MIT */
 #include "window.h"
 
+#include <string.h>
+
 #include <spool.h>
+
+#include "base/atomic.h"
 
 /* ---- event ---- */
 
@@ -370,6 +374,67 @@ static void a_contender_that_gives_up_leaves_the_other_to_be_woken(void **state)
     one_end(&patient);
 }
 
+/* A lock is free for its heir once one has waited for a millisecond, and was woken in vain. */
+static void start_heir(one *heir, sp_lock *lock, struct pause **ret_marked)
+{
+    one_start_asleep(heir, acquire_and_release, lock);
+    sp_sleep(0.002);
+    struct pause *slept = pause_at("lock: slept");
+    sp_lock_release(lock);
+    pause_await(slept);
+    sp_lock_acquire(lock);
+    *ret_marked = pause_at("lock: marked"); /* as the heir: it is about to sleep */
+    pause_end(slept);
+    pause_await(*ret_marked);
+}
+
+/* There may be two heirs: the first has not seen that somebody else took what was kept for it. */
+static void two_heirs_of_a_lock_are_woken_both(void **state)
+{
+    (void)state;
+    sp_lock lock = { 0 };
+    one first, second;
+    struct pause *first_marked, *second_marked;
+    sp_lock_acquire(&lock);
+    start_heir(&first, &lock, &first_marked);
+    sp_lock_release(&lock);
+    sp_lock_acquire(&lock); /* takes a while: it is kept for the first */
+    start_heir(&second, &lock, &second_marked);
+    struct pause *asleep = pause_at("park: asleep");
+    pause_end(second_marked);
+    pause_end(asleep);
+    asleep = pause_at("park: asleep");
+    pause_end(first_marked);
+    pause_end(asleep);
+    sp_lock_release(&lock);
+    one_end(&first);
+    one_end(&second);
+    assert_false(sp_lock_locked(&lock));
+}
+
+static uint32_t came_to_sleep; /* atomic */
+
+static void note_sleeper(const char *site)
+{
+    if (strcmp(site, "park: linked") == 0)
+        sp__add_seq_cst(&came_to_sleep, 1);
+}
+
+/* For no time at all: a try does not go to sleep, however briefly. */
+static void a_try_for_a_lock_that_is_held_does_not_sleep(void **state)
+{
+    (void)state;
+    struct locking locking = { .timeout = SP_NOWAIT };
+    one contender;
+    sp_lock_acquire(&locking.lock);
+    sp__pause_set(note_sleeper);
+    one_start(&contender, acquire_lock, &locking);
+    one_end(&contender);
+    assert_false(locking.acquired);
+    assert_int_equal(sp__load_seq_cst(&came_to_sleep), 0);
+    sp_lock_release(&locking.lock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +452,8 @@ int main(void)
         cmocka_unit_test(a_lock_that_comes_free_before_the_sleep_is_taken),
         cmocka_unit_test(a_lock_that_comes_free_with_the_end_of_the_time_is_taken),
         cmocka_unit_test(a_contender_that_gives_up_leaves_the_other_to_be_woken),
+        cmocka_unit_test(two_heirs_of_a_lock_are_woken_both),
+        cmocka_unit_test(a_try_for_a_lock_that_is_held_does_not_sleep),
     };
     return cmocka_run_group_tests_name("window", tests, NULL, NULL);
 }
