@@ -294,6 +294,73 @@ static void one_who_is_woken_wakes_the_next(void **state)
     }
 }
 
+/* It took the item that another was woken for, who has not looked yet: that one looks for the next item, too. */
+static void one_whose_time_is_up_leaves_the_mark_of_one_who_was_woken(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < KINDS; kind++) {
+        sp_queue *queue = make(kind);
+        struct call first = call_of(queue, SP_FOREVER, 0), brief = call_of(queue, 0.001, 0), last = first;
+        one getters[3];
+        one_start_asleep(&getters[0], get, &first);
+        struct pause *late = pause_at("park: gives up");
+        one_start_into(&getters[1], get, &brief, late);
+        one_start_asleep(&getters[2], get, &last);
+        struct pause *window = pause_at("queue: slept");
+        put_now(queue, 1);
+        pause_await(window);
+        pause_end(late);
+        one_end(&getters[1]);
+        assert_int_equal(brief.item, 1);
+        put_now(queue, 2);
+        assert_int_equal(sp__load_relaxed(&queue->getters.word), SP__WAKING + 1);
+        pause_end(window);
+        one_end(&getters[0]);
+        assert_int_equal(first.item, 2);
+        put_now(queue, 3);
+        one_end(&getters[2]);
+        sp_queue_release(queue);
+    }
+}
+
+/* ---- many at a time ---- */
+
+enum { BATCH = 4 };
+static int batch[BATCH];      /* what was taken so far */
+static struct pause *woken;   /* where a putter comes to that is woken */
+static bool woke_before_last; /* it was there while items were still taken */
+
+/* Holds up the second of the batch until the putter for which the first made room has been woken. */
+static int by_value_when_woken(const void *a, const void *b)
+{
+    double end = sp_monotonic() + (double)test_patience();
+    while (batch[1] != 0 && !woke_before_last && sp_monotonic() < end) {
+        woke_before_last = pause_is_reached(woken);
+        sched_yield();
+    }
+    return by_value(a, b);
+}
+
+static void who_takes_many_wakes_a_putter_at_the_first(void **state)
+{
+    (void)state;
+    sp_queue *queue = sp_queue_of(int, .order = SP_PRIORITY, .compare = by_value_when_woken, .maxsize = BATCH);
+    struct call putting = call_of(queue, SP_FOREVER, BATCH + 1);
+    one putter;
+    size_t done = 0;
+    for (int i = 1; i <= BATCH; i++)
+        put_now(queue, i);
+    one_start_asleep(&putter, put, &putting);
+    woken = pause_at("queue: slept");
+    assert_int_equal(sp_queue_get_items(queue, batch, sizeof(int), BATCH, &done, SP_NOWAIT), SP_OK);
+    assert_int_equal(done, BATCH);
+    assert_true(woke_before_last);
+    pause_end(woken);
+    one_end(&putter);
+    assert_int_equal(get_now(queue), BATCH + 1);
+    sp_queue_release(queue);
+}
+
 /* ---- shutdown ---- */
 
 static void shut_down(void *queue)
@@ -467,6 +534,8 @@ int main(void)
         cmocka_unit_test(an_item_that_comes_with_the_end_of_the_time_is_taken),
         cmocka_unit_test(a_place_that_comes_with_the_end_of_the_time_is_taken),
         cmocka_unit_test(one_who_is_woken_wakes_the_next),
+        cmocka_unit_test(one_whose_time_is_up_leaves_the_mark_of_one_who_was_woken),
+        cmocka_unit_test(who_takes_many_wakes_a_putter_at_the_first),
         cmocka_unit_test(who_comes_when_a_queue_was_just_closed_does_not_sleep),
         cmocka_unit_test(whoever_is_told_of_the_shutdown_may_release_the_queue_before_that_returns),
         cmocka_unit_test(a_joiner_that_is_about_to_sleep_sees_that_all_is_done),
