@@ -23,9 +23,9 @@ void sp__fault_futex(bool refused);
 
 /* How many blocks of memory the library has. */
 uint64_t sp__fault_blocks(void);
-/* Told of every block of memory; NULL is none. */
+/* Told of every block of memory; NULL is none.  One that is about to be freed is filled: who uses it all the same fails. */
 void sp__fault_made(const void *memory);
-void sp__fault_freed(const void *memory);
+void sp__fault_freed(void *memory);
 
 /* Asked by every fallible call of the room. */
 bool sp__fault_now(void);
@@ -40,7 +40,7 @@ static inline void sp__fault_made(const void *memory)
     (void)memory;
 }
 
-static inline void sp__fault_freed(const void *memory)
+static inline void sp__fault_freed(void *memory)
 {
     (void)memory;
 }
