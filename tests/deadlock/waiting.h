@@ -1,4 +1,4 @@
-/* What the tests of the graph of waits share: who holds a lock until it may go on, and when another waits.
+/* What the tests of the graph of waits share: threads that hold a lock until they may go on.
 
    SPDX-License-Identifier: MIT */
 #ifndef SP_TESTS_DEADLOCK_WAITING_H
@@ -8,27 +8,10 @@
 #include "deadlock/arrive.h"
 
 #include "park/runner.h"
-#include "park/wait_graph.h"
 
 static sp_lock x, y, z;
 static sp_event go;
 static struct sp__runner *of_main;
-
-/* Under the lock of the graph, as a fork takes it. */
-static inline bool waits_in_graph(const struct sp__runner *runner)
-{
-    sp__graph_before_fork();
-    bool waits = runner->thread_runner->edge != NULL;
-    sp__graph_after_fork_in_parent();
-    return waits;
-}
-
-/* For ever, if it does not: the process has a limit. */
-static inline void await_waiting(const struct sp__runner *runner)
-{
-    for (unsigned look = 0; !waits_in_graph(runner); look++)
-        test_pause(look);
-}
 
 static inline void end_thread(sp_thread *thread)
 {

@@ -1,6 +1,7 @@
 /* What runs in the middle of a wait: a block hook that forks, a task on the stack of another.
 
    SPDX-License-Identifier: MIT */
+#include "deadlock/arrive.h"
 #include "fork.h"
 
 #include <spool.h>
@@ -92,6 +93,34 @@ static void pop(void)
     _exit(0);
 }
 
+static struct sp__runner *sleeper;
+
+static void *release_when_it_waits(void *arg)
+{
+    sp_lock_acquire(&lock);
+    arrive();
+    await_waiting(sleeper);
+    sp_lock_release(&lock);
+    return arg;
+}
+
+/* The record of a task is on the stack: the graph of waits knows it while it has waited, and not when it is over. */
+static void wait_and_pop(void)
+{
+    struct sp__runner task;
+    sleeper = sp__self();
+    sp__runner_push(&task, "task");
+    pthread_t holder = test_thread(release_when_it_waits, NULL);
+    must(sp_semaphore_acquire_timeout(&arrived, 20.0));
+    sp_lock_acquire(&lock);
+    must(task.known);
+    sp_lock_release(&lock);
+    test_join(holder);
+    sp__runner_pop(&task);
+    must(!task.known);
+    _exit(0);
+}
+
 static void want_lock_of_outer(void)
 {
     struct sp__runner task;
@@ -102,7 +131,9 @@ static void want_lock_of_outer(void)
 
 /* ---- the tests ---- */
 
-static const struct child_case cases[] = { { "hook", hook }, { "pop", pop }, { "outer", want_lock_of_outer } };
+static const struct child_case cases[] = {
+    { "hook", hook }, { "pop", pop }, { "known", wait_and_pop }, { "outer", want_lock_of_outer }
+};
 
 static void a_waiter_whose_hook_forks_is_in_its_queue_in_the_child(void **state)
 {
@@ -114,6 +145,12 @@ static void a_task_that_ends_with_a_lock_has_woken_whom_it_notified(void **state
 {
     (void)state;
     fork_case_passes(program, "pop");
+}
+
+static void a_task_that_is_over_is_not_in_the_graph_of_waits(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "known");
 }
 
 static void a_task_that_wants_the_lock_of_the_task_below_it_is_reported(void **state)
@@ -131,6 +168,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_waiter_whose_hook_forks_is_in_its_queue_in_the_child),
         cmocka_unit_test(a_task_that_ends_with_a_lock_has_woken_whom_it_notified),
+        cmocka_unit_test(a_task_that_is_over_is_not_in_the_graph_of_waits),
         cmocka_unit_test(a_task_that_wants_the_lock_of_the_task_below_it_is_reported),
     };
     return cmocka_run_group_tests_name("hook", tests, NULL, NULL);
