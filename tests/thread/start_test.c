@@ -42,13 +42,16 @@ static void *start_some(void *arg)
     return arg;
 }
 
+static sp_thread *start_in_vain(void)
+{
+    return sp_start_with(SP_THREAD(.stack_size = (size_t)1 << 46), count_end);
+}
+
 static void *fail_to_start(void *arg)
 {
-    while (!sp__load_acquire(&stop)) {
-        sp_thread *thread = sp_start_with(SP_THREAD(.stack_size = (size_t)1 << 46), count_end);
-        if (thread != NULL || errno == 0)
+    while (!sp__load_acquire(&stop))
+        if (start_in_vain() != NULL || errno == 0)
             abort();
-    }
     return arg;
 }
 
@@ -133,6 +136,32 @@ static void a_thread_that_fails_to_start_is_never_seen(void **state)
     assert_int_equal(sp_thread_active_count(), 1);
 }
 
+static sp_event starts_have_failed;
+
+static sp_status last_so_long(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return sp_event_wait(&starts_have_failed, SP_FOREVER) ? SP_OK : SP_TIMEOUT;
+}
+SP_TASK(last_so_long, sp_none, sp_none);
+
+/* Threads of that time find their way past what has been freed. */
+static void a_thread_that_fails_to_start_is_in_no_list(void **state)
+{
+    enum { THREADS = 8 };
+    (void)state;
+    sp_thread *threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        threads[i] = sp_start(last_so_long);
+    for (long i = test_count(10000); i > 0; i--)
+        assert_null(start_in_vain());
+    sp_event_set(&starts_have_failed);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(sp_join(threads[i], NULL, (double)test_patience()), SP_OK);
+        sp_thread_release(threads[i]);
+    }
+}
+
 static void a_start_that_has_returned_is_waited_for(void **state)
 {
     (void)state;
@@ -173,6 +202,7 @@ int main(void)
         cmocka_unit_test(threads_are_looked_at_while_they_start),
         cmocka_unit_test(threads_are_waited_for_while_they_start),
         cmocka_unit_test(a_thread_that_fails_to_start_is_never_seen),
+        cmocka_unit_test(a_thread_that_fails_to_start_is_in_no_list),
         cmocka_unit_test(a_start_that_has_returned_is_waited_for),
         cmocka_unit_test(a_thread_sees_itself_from_its_first_act_on),
         cmocka_unit_test(threads_are_joined_while_they_start),
