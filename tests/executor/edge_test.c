@@ -353,6 +353,46 @@ static void a_start_that_fails_is_told_to_a_task_that_relied_on_it(void **state)
     sp_executor_release(pool);
 }
 
+static sp_event initializers_end;
+static uint32_t initializers_begun; /* atomic */
+
+static sp_status begin_late(void *arg)
+{
+    (void)arg;
+    sp__add_seq_cst(&initializers_begun, 1);
+    return sp_event_wait(&initializers_end, (double)test_patience()) ? SP_OK : SP_TIMEOUT;
+}
+
+/* A second worker cannot be had while the first is still in its initializer: that one will run the tasks of both. */
+static void a_start_that_fails_beside_one_that_lasts_fails_no_task(void **state)
+{
+    enum { MOST = 50 };
+    (void)state;
+    sp_future *futures[MOST];
+    bool is_refused[MOST] = { false };
+    int n = 0, refused_starts = 0;
+    pool = sp_thread_pool(.max_workers = 2, .initializer = begin_late);
+    futures[n++] = sp_submit(pool, pass, 0);
+    test_await(sp__load_seq_cst(&initializers_begun) == 1);
+    for (uint64_t call = 1; n < MOST && (call == 1 || is_refused[n - 1]); call++, n++) {
+        sp__fault_arm(call, true);
+        futures[n] = sp_submit(pool, pass, n);
+        is_refused[n] = sp__fault_disarm() > 0;
+    }
+    assert_in_range(n, 3, MOST - 1);
+    sp_event_set(&initializers_end);
+    for (int i = 0; i < n; i++) {
+        sp_status status = sp_result(futures[i], NULL, SP_FOREVER);
+        if (status != SP_OK) /* there was none for the task itself */
+            assert_true(status == SP_MEMORY_ERROR && is_refused[i]);
+        refused_starts += status == SP_OK && is_refused[i];
+    }
+    assert_in_range(refused_starts, 1, n);
+    sp_release_all(futures, (size_t)n);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+}
+
 /* ---- a shutdown between the two halves of a submit ---- */
 
 static sp_future *in_between;
@@ -568,6 +608,7 @@ int main(void)
         cmocka_unit_test(a_worker_in_its_initializer_holds_no_permit),
         cmocka_unit_test(a_finalizer_that_waits_has_no_permit_to_give),
         cmocka_unit_test(a_start_that_fails_is_told_to_a_task_that_relied_on_it),
+        cmocka_unit_test(a_start_that_fails_beside_one_that_lasts_fails_no_task),
         cmocka_unit_test(shutdown_waits_for_a_submit_that_is_about_to_call_a_worker),
         cmocka_unit_test(an_awaited_future_of_a_broken_pool_keeps_its_place),
         cmocka_unit_test(deques_of_sleepers_are_not_looked_at),

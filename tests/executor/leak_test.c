@@ -279,6 +279,16 @@ static void refuse_in_turn(void)
     }
 }
 
+/* The system itself refuses a thread, for its stack. */
+static void refuse_the_stack(void)
+{
+    sp_executor *made = sp_thread_pool(.max_workers = 1, .stack_size = (size_t)1 << 46);
+    sp_auto(sp_future) future = sp_submit(made, pass, 1);
+    assert_int_equal(sp_result(future, NULL, SP_FOREVER), SP_OS_ERROR);
+    assert_int_equal(sp_shutdown(made), SP_OK);
+    sp_executor_release(made);
+}
+
 /* ---- inline pools ---- */
 
 static void run_inline(void)
@@ -450,6 +460,7 @@ LEAKS_NOTHING(wait_for_what_lies_in_the_inbox)
 LEAKS_NOTHING(break_with_two_failures)
 LEAKS_NOTHING(break_beside_what_was_cancelled)
 LEAKS_NOTHING(refuse_in_turn)
+LEAKS_NOTHING(refuse_the_stack)
 LEAKS_NOTHING(run_inline)
 LEAKS_NOTHING(release_inline)
 LEAKS_NOTHING(map_in_all_ways)
@@ -472,6 +483,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(leaks_of_break_with_two_failures),
         cmocka_unit_test(leaks_of_break_beside_what_was_cancelled),
         cmocka_unit_test(leaks_of_refuse_in_turn),
+        cmocka_unit_test(leaks_of_refuse_the_stack),
         cmocka_unit_test(leaks_of_run_inline),
         cmocka_unit_test(leaks_of_release_inline),
         cmocka_unit_test(leaks_of_map_in_all_ways),
