@@ -122,14 +122,18 @@ SP_INLINE_ void sp_rlock_release(sp_rlock *lock)
 {
     uint64_t self = sp_self_id_;
     SP_BEFORE_RELEASE_(&lock->sp_word_);
-    /* relaxed: as in sp_rlock_acquire */
-    if (__builtin_expect(__atomic_load_n(&lock->sp_word_, __ATOMIC_RELAXED) == self, 1) && self != 0 &&
-        __builtin_expect(lock->sp_depth_ > 1, 1))
-        lock->sp_depth_--;
-    /* release: as in sp_lock_release; one level is left, or the word is not just our id and this fails */
-    else if (self == 0 ||
-             !__atomic_compare_exchange_n(&lock->sp_word_, &self, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-        sp_rlock_release_(lock);
+    /* relaxed: as in sp_rlock_acquire.  A word that is not just our id may become so at any moment, and says nothing of the
+       levels: the library looks at both. */
+    if (__builtin_expect(__atomic_load_n(&lock->sp_word_, __ATOMIC_RELAXED) == self, 1) && self != 0) {
+        if (__builtin_expect(lock->sp_depth_ > 1, 1)) {
+            lock->sp_depth_--;
+            return;
+        }
+        /* release: as in sp_lock_release */
+        if (__atomic_compare_exchange_n(&lock->sp_word_, &self, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            return;
+    }
+    sp_rlock_release_(lock);
 }
 
 #endif
