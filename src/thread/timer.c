@@ -159,7 +159,8 @@ static void decide(sp_timer *timer, enum state state)
 /* Under the lock: who waits for all timers need not wait for this one any more. */
 static void count_off(void)
 {
-    if (sp__sub_relaxed(&pending, 1) == 1) /* relaxed: for has_pending, which is asked again until there is none */
+    /* release: what the timer thread has dropped happens before the return of sp_join_all; pairs with has_pending */
+    if (sp__sub_acq_rel(&pending, 1) == 1)
         sp_condition_notify_all(&drained);
 }
 
@@ -258,8 +259,8 @@ void sp__timers_stop(void)
 static bool has_pending(struct sp__drainable *drainable)
 {
     (void)drainable;
-    /* relaxed: asked again until nothing is left; written by this thread, if it is the one */
-    return sp__load_relaxed(&pending) > 0 && sp__load_relaxed(&keeper) != sp__self_id();
+    /* acquire: when it is 0, pairs with count_off.  relaxed: `keeper` is this thread's own store, if it is the one */
+    return sp__load_acquire(&pending) > 0 && sp__load_relaxed(&keeper) != sp__self_id();
 }
 
 static bool drain(struct sp__drainable *drainable, int64_t deadline)
