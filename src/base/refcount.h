@@ -22,4 +22,22 @@ static inline bool sp__ref_down(uint32_t *count)
     return sp__sub_acq_rel(count, 1) == 1;
 }
 
+/* The same where the destruction runs code of users that may call the object: the references of these calls come and go, and
+   none of them is the last one again. */
+static const uint32_t SP__FOR_GOOD = UINT32_MAX / 2;
+
+static inline bool sp__ref_down_for_good(uint32_t *count)
+{
+    uint32_t seen = sp__load_relaxed(count); /* relaxed: the CAS decides */
+    /* acq_rel: as in sp__ref_down */
+    while (!sp__cas_acq_rel(count, &seen, seen == 1 ? SP__FOR_GOOD : seen - 1))
+        continue;
+    return seen == 1;
+}
+
+static inline bool sp__ref_is_down_for_good(const uint32_t *count)
+{
+    return sp__load_acquire(count) >= SP__FOR_GOOD; /* acquire: pairs with the above */
+}
+
 #endif

@@ -173,7 +173,8 @@ sp_executor *sp_executor_retain(sp_executor *executor)
 
 void sp_executor_release(sp_executor *executor)
 {
-    if (executor == NULL || sp__executor_is_inherited(executor) || !sp__ref_down(&executor->handles))
+    if (executor == NULL || sp__executor_is_inherited(executor) ||
+        !sp__ref_down_for_good(&executor->handles)) /* a task or a finalizer may still call it, without a handle */
         return;
     (void)executor->ops->shutdown(executor, false, false, SP__NEVER);
     sp__executor_ref_down(executor);

@@ -207,8 +207,7 @@ static bool run_this(struct inline_pool *pool, sp_future *future)
 /* Nobody has a handle any more: nobody else would run what is left. */
 static void run_rest_if_unheld(struct inline_pool *pool)
 {
-    /* acquire: pairs with the other holders' sp__ref_down in sp_executor_release */
-    if (sp__load_acquire(&pool->base.handles) == 0 && !is_inside(pool))
+    if (sp__ref_is_down_for_good(&pool->base.handles) && !is_inside(pool))
         while (run_next(pool))
             continue;
 }

@@ -485,7 +485,7 @@ static void drop_and_free(struct sp__nested_call *last)
 
 void sp_queue_release(sp_queue *queue)
 {
-    if (queue == NULL || !sp__ref_down(&queue->refs))
+    if (queue == NULL || !sp__ref_down_for_good(&queue->refs))
         return;
     if (is_inherited(queue))
         return;                      /* a thread of the parent may have been in the middle of it */

@@ -113,12 +113,43 @@ static void a_drop_by_the_last_release_may_put_into_the_queue(void **state)
     }
 }
 
+/* Calls that keep the queue while they last. */
+static void keep_own_queue(void *item)
+{
+    int more[2] = { *(int *)item, *(int *)item };
+    size_t n = 0;
+    drops++;
+    puts_refused += sp_queue_put_many(queue, more, 2, NULL, SP_FOREVER) == SP_SHUT_DOWN;
+    sp_queue_shutdown(queue, false);
+    sp_status status = sp_queue_get_many(queue, more, 2, &n, SP_NOWAIT);
+    assert_true(status == SP_OK || status == SP_SHUT_DOWN);
+    taken += (int)n;
+    sp_queue_release(sp_queue_retain(queue));
+}
+
+static void a_drop_by_the_last_release_may_make_calls_that_keep_the_queue(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < KINDS; kind++) {
+        static const sp_queue_order orders[KINDS] = { SP_FIFO, SP_FIFO, SP_LIFO, SP_PRIORITY };
+        drops = puts_refused = taken = 0;
+        queue = sp_queue_of(int, .order = orders[kind], .maxsize = kind == 0 ? ITEMS : 0, .compare = by_value,
+                            .drop = keep_own_queue);
+        for (int i = 0; i < ITEMS; i++)
+            assert_int_equal(sp_put(queue, &i, SP_NOWAIT), SP_OK);
+        sp_queue_release(queue);
+        assert_int_equal(drops + taken, ITEMS);
+        assert_int_equal(puts_refused, drops);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_drop_by_an_immediate_shutdown_may_call_the_queue),
         cmocka_unit_test(a_drop_that_gets_from_its_full_queue_is_told_that_it_is_shut_down),
         cmocka_unit_test(a_drop_by_the_last_release_may_put_into_the_queue),
+        cmocka_unit_test(a_drop_by_the_last_release_may_make_calls_that_keep_the_queue),
     };
     return cmocka_run_group_tests_name("drop", tests, NULL, NULL);
 }
