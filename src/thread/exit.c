@@ -49,11 +49,12 @@ static void count_as_ended(sp_thread *thread)
         thread->is_ending = true;
         thread->status = SP_RUNTIME_ERROR;
         thread->error = sp__task_ended_early(thread->task, SP__ENDED_BY_EXIT);
-        if (thread->owner != NULL) {
+        if (thread->owner != NULL)
             thread->owner->abandoned(thread->owned, true);
-            thread->owner->left(thread->owned);
-        }
     }
+    /* Also at its end, in a finaliser or a destructor of a user's: it comes no further.  relaxed: our own store */
+    if (!thread->foreign && thread->owner != NULL && sp__load_relaxed(&thread->state) < SP__THREAD_LATE)
+        thread->owner->left(thread->owned);
     sp__registry_note_exit(thread);
     sp__thread_wake_joiners(thread);
 }

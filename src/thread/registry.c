@@ -3,6 +3,7 @@
    SPDX-License-Identifier: MIT */
 #include <spool/time.h>
 
+#include "base/pause.h"
 #include "base/refcount.h"
 #include "os/lifecycle.h"
 #include "park/deadline.h"
@@ -89,7 +90,9 @@ bool sp__registry_take_failed(sp_thread *thread)
 
 void sp__drainable_add(struct sp__drainable *drainable)
 {
+    static uint64_t added; /* guarded by lock */
     sp__word_lock_acquire(&lock);
+    drainable->number = ++added;
     sp__list_append(&drainables, &drainable->link);
     sp__word_lock_release(&lock);
 }
@@ -224,19 +227,16 @@ static bool is_own(const struct sp__drainable *drainable)
     return sp__runner_of_pool(drainable->owner) != NULL;
 }
 
-/* The first that this walk has not seen yet; walk 0 sees each as often as it asks. */
-static struct sp__drainable *first_drainable(uint64_t walk)
+/* The first that was added after the one with that number; 0: the first of all. */
+static struct sp__drainable *next_drainable(uint64_t number)
 {
     struct sp__drainable *found = NULL;
     sp__word_lock_acquire(&lock);
     for (struct sp__list *at = drainables.next; at != &drainables && found == NULL; at = at->next) {
         struct sp__drainable *drainable = sp__container_of(at, struct sp__drainable, link);
-        bool is_seen = walk != 0 && drainable->seen_by == walk;
-        if (!is_seen && !is_own(drainable) && drainable->retain(drainable))
+        if (drainable->number > number && !is_own(drainable) && drainable->retain(drainable))
             found = drainable;
     }
-    if (found != NULL && walk != 0)
-        found->seen_by = walk;
     sp__word_lock_release(&lock);
     return found;
 }
@@ -270,10 +270,11 @@ bool sp__registry_all_sleep(uint64_t *ret_sleeps)
 /* Wait for each pool, and for the timers, until it has nothing to do.  False: the deadline passed. */
 static bool await_rest(int64_t deadline)
 {
-    static uint64_t walks; /* atomic, relaxed: numbers need to differ */
-    uint64_t walk = sp__add_relaxed(&walks, 1) + 1;
-    for (struct sp__drainable *drainable; (drainable = first_drainable(walk)) != NULL;) {
+    uint64_t number = 0;
+    for (struct sp__drainable *drainable; (drainable = next_drainable(number)) != NULL;) {
+        number = drainable->number;
         bool rests = drainable->rest(drainable, deadline);
+        SP__PAUSE("registry: a pool rests");
         drainable->release(drainable);
         if (!rests)
             return false;
@@ -302,7 +303,7 @@ bool sp__join_all(int64_t deadline)
     for (;;) {
         if (!join_threads(deadline))
             return false;
-        struct sp__drainable *drainable = first_drainable(0);
+        struct sp__drainable *drainable = next_drainable(0);
         if (drainable == NULL)
             break;
         bool drained = drainable->drain(drainable, deadline);

@@ -129,7 +129,7 @@ struct sp__drainable {
     struct sp__list link;                   /* guarded by the registry lock */
     const void *owner;                      /* an executor, as in sp__runner.pool: never waited for by its own tasks */
     bool (*retain)(struct sp__drainable *); /* under the registry lock; false: its end has begun */
-    uint64_t seen_by;                       /* guarded by the registry lock: the last walk that came by */
+    uint64_t number;                        /* set when it is added, to more than that of all before */
     bool (*rest)(struct sp__drainable *, int64_t deadline);  /* true: it had nothing to do; it is not closed */
     bool (*drain)(struct sp__drainable *, int64_t deadline); /* true: nothing is left, and it has removed itself */
     void (*release)(struct sp__drainable *);

@@ -145,6 +145,50 @@ static void exit_in_helped_task(void)
     exit_inside(false);
 }
 
+static void exit_at_end(void *value)
+{
+    (void)value;
+    exit(7);
+}
+static sp_local last_words = SP_LOCAL(int, NULL, exit_at_end);
+
+static sp_status use_local(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return sp_local_get(&last_words) != NULL ? SP_OK : SP_MEMORY_ERROR;
+}
+SP_TASK(use_local, sp_none, sp_none);
+
+/* The worker ends when a thread that exit() waits for sleeps until it has left. */
+static void exit_at_the_end_of(sp_future *task)
+{
+    say_unless(sp_result(task, NULL, SP_FOREVER) == SP_OK, "a task");
+    begin_to_close(false);
+    wait_for_end(task);
+}
+
+static void exit_in_finaliser_of_local(void)
+{
+    pool = sp_thread_pool(.max_workers = 1);
+    exit_at_the_end_of(sp_submit(pool, use_local));
+}
+
+static pthread_key_t key;
+
+static sp_status use_key(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    return pthread_setspecific(key, &key) == 0 ? SP_OK : SP_MEMORY_ERROR;
+}
+SP_TASK(use_key, sp_none, sp_none);
+
+static void exit_in_destructor_of_key(void)
+{
+    say_unless(pthread_key_create(&key, exit_at_end) == 0, "a key");
+    pool = sp_thread_pool(.max_workers = 1);
+    exit_at_the_end_of(sp_submit(pool, use_key));
+}
+
 static void shut_down_in_handler(void)
 {
     say_unless(sp_shutdown(pool) == SP_DEADLOCK, "a handler in the worker is refused the wait for its pool");
@@ -161,7 +205,8 @@ static void exit_with_handler(void)
 
 static const struct child_case cases[] = {
     { "worker", exit_in_worker },         { "inline", exit_in_inline_task }, { "helped", exit_in_helped_task },
-    { "shutdown", exit_beside_shutdown }, { "handler", exit_with_handler },
+    { "shutdown", exit_beside_shutdown }, { "handler", exit_with_handler },  { "local", exit_in_finaliser_of_local },
+    { "key", exit_in_destructor_of_key },
 };
 
 static void exits_in_silence(const char *name)
@@ -201,6 +246,13 @@ static void an_exit_handler_in_a_worker_does_not_wait_for_its_pool(void **state)
     exits_in_silence("handler");
 }
 
+static void a_worker_that_ends_the_process_at_its_own_end_has_left_its_pool(void **state)
+{
+    (void)state;
+    exits_in_silence("local");
+    exits_in_silence("key");
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
@@ -212,6 +264,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_worker_leaves_its_pool_when_a_task_on_another_ends_the_process),
         cmocka_unit_test(an_exit_handler_in_a_worker_may_wait_for_a_thread_that_waits_for_its_pool),
         cmocka_unit_test(an_exit_handler_in_a_worker_does_not_wait_for_its_pool),
+        cmocka_unit_test(a_worker_that_ends_the_process_at_its_own_end_has_left_its_pool),
     };
     return cmocka_run_group_tests_name("exit", tests, NULL, NULL);
 }

@@ -261,6 +261,52 @@ static void join_all_waits_no_longer_than_its_limit_for_a_finalizer(void **state
     end();
 }
 
+/* ---- two at a time ---- */
+
+enum { POOLS = 5 };
+static _Thread_local int passed; /* pools at rest that this thread has come past */
+static _Thread_local bool is_first;
+static one second;
+static uint32_t is_past, may_go_on; /* atomic; of the second */
+
+static void join_all_with_a_limit(void *context)
+{
+    (void)context;
+    (void)sp_join_all(1e6);
+}
+
+/* When the first stands at its first pool, the second comes past all, and stops at its last. */
+static void let_second_pass(const char *site)
+{
+    if (strcmp(site, "registry: a pool rests") != 0)
+        return;
+    passed++;
+    if (is_first && passed == 1) {
+        one_start(&second, join_all_with_a_limit, NULL);
+        test_await(sp__load_seq_cst(&is_past));
+    } else if (!is_first && passed == POOLS) {
+        sp__store_seq_cst(&is_past, 1);
+        test_await(sp__load_seq_cst(&may_go_on));
+    }
+}
+
+/* Whoever else joins all: each looks at every pool twice, the second time whether there is still nothing to do. */
+static void two_that_join_all_with_a_limit_do_not_send_each_other_back(void **state)
+{
+    (void)state;
+    sp_executor *pools[POOLS];
+    for (int i = 0; i < POOLS; i++)
+        pools[i] = sp_thread_pool(.max_workers = 1);
+    is_first = true;
+    sp__pause_set(let_second_pass);
+    assert_true(sp_join_all(1e6));
+    assert_int_equal(passed, 2 * POOLS);
+    sp__store_seq_cst(&may_go_on, 1);
+    one_end(&second);
+    for (int i = 0; i < POOLS; i++)
+        sp_executor_release(pools[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +317,7 @@ int main(void)
         cmocka_unit_test(an_initializer_may_wait_for_a_thread_that_waits_until_the_pool_is_idle),
         cmocka_unit_test(if_the_time_of_join_all_is_up_the_pool_is_as_before),
         cmocka_unit_test(join_all_waits_no_longer_than_its_limit_for_a_finalizer),
+        cmocka_unit_test(two_that_join_all_with_a_limit_do_not_send_each_other_back),
     };
     return cmocka_run_group_tests_name("waits", tests, NULL, NULL);
 }
