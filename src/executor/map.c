@@ -210,7 +210,8 @@ static bool copies_inputs(void)
 static bool fill(struct map *map)
 {
     size_t arg_size = map->task->arg_size, result_size = map->task->result_size;
-    if ((result_size != 0 && map->n > SIZE_MAX / result_size) || (arg_size != 0 && map->n > SIZE_MAX / arg_size))
+    if ((result_size != 0 && map->n > SIZE_MAX / result_size) || (arg_size != 0 && map->n > SIZE_MAX / arg_size) ||
+        map->chunks > SIZE_MAX / sizeof *map->futures)
         return false;
     map->results = sp__os_zalloc((map->wants_results ? map->n : map->chunks) * result_size);
     map->futures = sp__os_zalloc(map->chunks * sizeof *map->futures);
@@ -344,7 +345,7 @@ static sp_status run_map(struct map *map, sp_executor *executor, void *ret_outpu
 /* There is no memory to begin with. */
 static void refuse(const sp_task *task, const void *inputs, size_t n, sp_future **ret_failed)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && task->drop_arg != NULL; i++) /* else n may be anything */
         sp__task_drop_foreign_arg(task, (const unsigned char *)inputs + i * task->arg_size);
     if (ret_failed != NULL)
         *ret_failed = &sp__future_no_memory;

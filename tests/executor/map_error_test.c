@@ -265,6 +265,23 @@ static void a_map_of_nothing_needs_no_memory(void **state)
     sp_executor_release(pool);
 }
 
+static sp_status run_without_values(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    return SP_OK;
+}
+
+/* Inputs without a size need no memory, but what is noted of each does. */
+static void more_inputs_than_can_be_counted_are_refused(void **state)
+{
+    (void)state;
+    static const sp_task sizeless = { .struct_size = sizeof sizeless, .name = "sizeless", .run = run_without_values };
+    sp_auto(sp_executor) pool = sp_thread_pool(.max_workers = 1);
+    sp_map_options one_each = { .struct_size = sizeof one_each, .chunksize = 1 };
+    size_t n = SIZE_MAX / sizeof(sp_future *) + 2;
+    assert_int_equal(sp_executor_map(pool, &sizeless, "", NULL, n, &one_each), SP_MEMORY_ERROR);
+}
+
 int main(void)
 {
 #define ERROR_TEST(test) cmocka_unit_test_setup_teardown(test, listen, stop_listening)
@@ -276,6 +293,7 @@ int main(void)
         ERROR_TEST(what_runs_on_behind_a_refused_map_is_not_said),
         ERROR_TEST(the_status_of_a_map_is_that_of_its_future),
         ERROR_TEST(a_map_of_nothing_needs_no_memory),
+        cmocka_unit_test(more_inputs_than_can_be_counted_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
