@@ -175,13 +175,13 @@ void sp__runner_ask_again(void)
 
 /* ---- foreign threads ---- */
 
-/* Look at two of the records: has a thread gone without notice?  Its record, out of the list, or NULL. */
-static struct foreign *find_gone(void) SP__UNCHECKED
+/* Look at the record that has not been looked at for longest: has its thread gone without notice?  Then it is taken out of the
+   list; else NULL. */
+static struct foreign *take_gone(void) SP__UNCHECKED
 {
-    enum { LOOKS = 2 }; /* more than one for each that comes, so that they do not pile up */
     struct foreign *gone = NULL;
     sp__word_lock_acquire(&foreign_lock);
-    for (int i = 0; i < LOOKS && gone == NULL && !sp__list_empty(&foreigners); i++) {
+    if (!sp__list_empty(&foreigners)) {
         struct foreign *foreign = sp__container_of(sp__list_pop_front(&foreigners), struct foreign, link);
         if (sp__os_thread_exists(foreign->native_id))
             sp__list_append(&foreigners, &foreign->link);
@@ -194,12 +194,15 @@ static struct foreign *find_gone(void) SP__UNCHECKED
 
 static void sweep(void)
 {
-    struct foreign *gone = find_gone();
-    if (gone == NULL)
-        return;
-    sp__runner_left(&gone->runner, true);
-    sp__graph_remove(&gone->runner);
-    free_record(gone);
+    enum { LOOKS = 2 }; /* more than one for each that comes: there are soon no more that are gone than that live */
+    for (int i = 0; i < LOOKS; i++) {
+        struct foreign *gone = take_gone();
+        if (gone == NULL)
+            continue;
+        sp__runner_left(&gone->runner, true);
+        sp__graph_remove(&gone->runner);
+        free_record(gone);
+    }
 }
 
 static void begin_unlisted(void)

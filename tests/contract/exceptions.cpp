@@ -3,14 +3,17 @@
    SPDX-License-Identifier: MIT */
 #include <spool.h>
 
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -153,6 +156,84 @@ static void tasks()
     pool = sp_thread_pool_new(&one);
     failed_as(sp_executor_submit(pool, &fine, &a), SP_BROKEN_POOL, "not today");
     sp_executor_release(pool);
+}
+
+/* ---- what an exception leaves behind ---- */
+
+static sp_status run_throw_stored(const void *, void *)
+{
+    std::rethrow_exception(std::make_exception_ptr(std::runtime_error("kept elsewhere")));
+}
+
+static int cleaned;
+
+static void clean_up(_Unwind_Reason_Code, struct _Unwind_Exception *)
+{
+    cleaned++;
+}
+
+/* As other languages do. */
+static sp_status run_raise_foreign(const void *, void *)
+{
+    static struct _Unwind_Exception exception;
+    exception.exception_class = 0x464f524549474e00;
+    exception.exception_cleanup = clean_up;
+    return _Unwind_RaiseException(&exception) == _URC_END_OF_STACK ? SP_OK : SP_STOP;
+}
+
+static sp_task stored_thrower = make(run_throw_stored), foreign_thrower = make(run_raise_foreign);
+
+static void unusual_ones(sp_executor *pool)
+{
+    failed_as(sp_executor_submit(pool, &stored_thrower, &a), SP_RUNTIME_ERROR, "std::runtime_error");
+    failed_as(sp_executor_submit(pool, &foreign_thrower, &a), SP_RUNTIME_ERROR, "an exception of another language");
+    CHECK(cleaned == 1);
+    sp_future *future = sp_executor_submit(pool, &thrower, &a);
+    const sp_error *error = sp_future_error(future);
+    CHECK(error != nullptr && std::strcmp(error->file, __FILE__) == 0);
+    sp_future_release(future);
+}
+
+static size_t bytes_in_use()
+{
+#if defined __GLIBC__ && __GLIBC_PREREQ(2, 33)
+    return mallinfo2().uordblks;
+#else
+    return 0;
+#endif
+}
+
+static void init_large(void *)
+{
+    throw std::runtime_error("boo");
+}
+
+struct large {
+    char bytes[1024];
+};
+
+static void throw_often(sp_executor *pool)
+{
+    enum { OFTEN = 1000 };
+    static sp_local local = SP_LOCAL(struct large, init_large, nullptr);
+    for (int i = 0; i < OFTEN; i++) {
+        sp_future_release(sp_executor_submit(pool, &thrower, &a));
+        CHECK(throws([] { (void)sp_local_get(&local); }));
+    }
+}
+
+static void leftovers()
+{
+    enum { LITTLE = 16384 }; /* bytes, fewer than an allocation for each would take */
+    sp_set_unseen_error_hook([](const sp_error *, void *) {}, nullptr);
+    sp_executor *pool = sp_inline_pool_new(nullptr);
+    unusual_ones(pool);
+    throw_often(pool);
+    size_t before = bytes_in_use();
+    throw_often(pool);
+    CHECK(bytes_in_use() < before + LITTLE);
+    sp_executor_release(pool);
+    sp_set_unseen_error_hook(nullptr, nullptr);
 }
 
 static void *thread_throws(void *context)
@@ -300,6 +381,7 @@ int main()
 {
     misuse(); /* first: it forks */
     tasks();
+    leftovers();
     once();
     condition();
     barrier();

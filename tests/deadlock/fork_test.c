@@ -7,6 +7,8 @@
 
 #include <spool.h>
 
+#include <sys/mman.h>
+
 #include "thread/thread.h"
 
 static const char *program;
@@ -180,9 +182,68 @@ static void sleepers(void)
     sp_executor_release(pool);
 }
 
+/* ---- a thread that slept for what somebody has who is not known, as he has not waited himself ---- */
+
+static sp_lock *lock_in_child; /* in memory that is gone in the child */
+enum { PAGE = 64 * 1024 };     /* bytes; a multiple of every page size */
+
+static sp_status want_lock_in_child(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_lock_acquire(lock_in_child);
+    sp_lock_release(lock_in_child);
+    return SP_OK;
+}
+SP_TASK(want_lock_in_child, sp_none, sp_none);
+
+static uint64_t nobody(const void *object)
+{
+    (void)object;
+    return 0;
+}
+
+/* Each has a fresh number, and waits for the first time: who sleeps for one of that number is looked at. */
+static void many_wait_in_child(void)
+{
+    enum { MANY = 20000 };
+    must(mprotect(lock_in_child, PAGE, PROT_NONE) == 0);
+    for (int i = 0; i < MANY; i++) {
+        struct sp__runner runner;
+        struct sp__edge edge = { .does = "waits for", .object = &edge, .owner = nobody };
+        sp__runner_push(&runner, "one of many");
+        must(sp__edge_publish(&edge));
+        sp__edge_withdraw(&edge);
+        sp__runner_pop(&runner);
+    }
+}
+
+static sp_status hold_and_fork(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_lock_acquire(lock_in_child);
+    sp_thread *wants = sp_start(want_lock_in_child);
+    await_waiting(&wants->own);
+    forked(many_wait_in_child);
+    sp_lock_release(lock_in_child);
+    end_thread(wants);
+    return SP_OK;
+}
+SP_TASK(hold_and_fork, sp_none, sp_none);
+
+static void unknown_owner(void)
+{
+    lock_in_child = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    must(lock_in_child != MAP_FAILED);
+    sp_executor *inside = sp_inline_pool();
+    must(sp_post(inside, hold_and_fork) == SP_OK);
+    sp_executor_release(inside);
+}
+
 /* ---- the tests ---- */
 
-static const struct child_case cases[] = { { "lost lock", lost_lock }, { "sleepers", sleepers } };
+static const struct child_case cases[] = { { "lost lock", lost_lock },
+                                           { "sleepers", sleepers },
+                                           { "unknown", unknown_owner } };
 
 static void a_lock_that_a_task_of_the_parent_held_is_reported(void **state)
 {
@@ -196,6 +257,12 @@ static void threads_of_the_parent_that_slept_are_forgotten(void **state)
     fork_case_passes(program, "sleepers");
 }
 
+static void threads_that_slept_for_what_a_task_of_the_parent_held_are_forgotten(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "unknown");
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
@@ -204,6 +271,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lock_that_a_task_of_the_parent_held_is_reported),
         cmocka_unit_test(threads_of_the_parent_that_slept_are_forgotten),
+        cmocka_unit_test(threads_that_slept_for_what_a_task_of_the_parent_held_are_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,6 +184,47 @@ static void once_inside_itself(void)
     sp_once_call(&once, call_again, NULL);
 }
 
+static void *call_once_too(void *arg)
+{
+    sp_once_call(&once, call_again, NULL);
+    return arg;
+}
+
+static void call_again_when_another_waits(void *context)
+{
+    const uint64_t parked = UINT64_C(1) << 63;
+    test_thread(call_once_too, NULL);
+    while (!(sp__load_acquire(&once.sp_word_) & parked)) /* its mark is all that is of interest */
+        sched_yield();
+    call_again(context);
+}
+
+static void once_inside_itself_while_another_waits(void)
+{
+    sp_once_call(&once, call_again_when_another_waits, NULL);
+}
+
+static sp_status call_once_in_task(const int *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_once_call(&once, call_again, NULL);
+    return SP_OK;
+}
+SP_TASK(call_once_in_task, int, sp_none);
+
+/* The task runs on the stack of the once, under a number of its own. */
+static void run_task_that_calls_again(void *context)
+{
+    sp_executor *pool = sp_inline_pool_new(NULL);
+    (void)context;
+    sp_future_release(sp_submit(pool, call_once_in_task, 0));
+}
+
+static void once_inside_a_task_inside_itself(void)
+{
+    sp_once_call(&once, run_task_that_calls_again, NULL);
+}
+
 static sp_queue *queue;
 
 static int compare_and_put(const void *a, const void *b)
@@ -282,6 +323,8 @@ static const struct child_case cases[] = {
     { "ended, late", end_while_waited_for },
     { "own", lock_again },
     { "own, once", once_inside_itself },
+    { "own, once, two", once_inside_itself_while_another_waits },
+    { "own, once, task", once_inside_a_task_inside_itself },
     { "compare", compare_that_touches_its_queue },
     { "fork", lock_lost_by_fork },
     { "fork, rlock", rlock_lost_by_fork },
@@ -350,6 +393,8 @@ static void ones_own_lock_or_once_is_reported(void **state)
     (void)state;
     aborts("own", "which it holds itself");
     aborts("own, once", "from inside its own function");
+    aborts("own, once, two", "from inside its own function");
+    aborts("own, once, task", "from inside its own function");
 }
 
 static void a_compare_that_touches_its_queue_is_reported(void **state)

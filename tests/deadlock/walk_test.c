@@ -96,6 +96,72 @@ static void same_bucket(void)
     end_thread(third);
 }
 
+/* ---- objects that come to lie in one bucket ---- */
+
+struct sleeper {
+    struct sp__edge edge;
+    sp_event is_in, may_leave;
+};
+
+static uint64_t things[1 << 16]; /* each is the number of its owner */
+
+static uint64_t owner_of_thing(const void *object)
+{
+    return *(const uint64_t *)object;
+}
+
+static void *sleep_in_graph(void *arg)
+{
+    struct sleeper *self = arg;
+    assert_true(sp__edge_publish(&self->edge));
+    sp_event_set(&self->is_in);
+    sp_event_wait(&self->may_leave, SP_FOREVER);
+    sp__edge_withdraw(&self->edge);
+    return arg;
+}
+
+static pthread_t start_sleeper(struct sleeper *sleeper, const uint64_t *thing)
+{
+    *sleeper = (struct sleeper){ .edge = { .does = "waits for", .object = thing, .owner = owner_of_thing } };
+    pthread_t thread = test_thread(sleep_in_graph, sleeper);
+    sp_event_wait(&sleeper->is_in, SP_FOREVER);
+    return thread;
+}
+
+static void end_sleeper(struct sleeper *sleeper, pthread_t thread)
+{
+    sp_event_set(&sleeper->may_leave);
+    test_join(thread);
+}
+
+static uint64_t known_owner(const struct sleeper *sleeper)
+{
+    sp__graph_before_fork(); /* takes its lock */
+    uint64_t owner = sleeper->edge.last_owner;
+    sp__graph_after_fork_in_parent();
+    return owner;
+}
+
+/* Of two who sleep for the first object one goes; the second object is still found, behind it. */
+static void an_object_is_found_behind_another_for_which_one_sleeps_no_more(void **state)
+{
+    struct sleeper one, another, behind;
+    uint64_t *first = things, *second = things + 1;
+    (void)state;
+    while (bucket_of((uint64_t)(uintptr_t)second) != bucket_of((uint64_t)(uintptr_t)first))
+        assert_ptr_not_equal(++second, things + sizeof things / sizeof things[0]);
+    pthread_t threads[] = { start_sleeper(&one, first), start_sleeper(&another, first),
+                            start_sleeper(&behind, second) };
+    end_sleeper(&one, threads[0]);
+    *second = sp__self_id();
+    sp__graph_look(second);
+    uint64_t owner = known_owner(&behind);
+    *second = 0;
+    end_sleeper(&another, threads[1]);
+    end_sleeper(&behind, threads[2]);
+    assert_int_equal(owner, sp__self_id());
+}
+
 /* ---- through a set ---- */
 
 static sp_status want_y(const sp_none *in, sp_none *out)
@@ -407,6 +473,65 @@ static void a_task_that_waits_until_its_own_pool_is_idle_is_refused(void **state
     sp_executor_release(pool);
 }
 
+/* ---- waits with a limit ---- */
+
+static sp_future *for_ever, *for_a_while;
+static struct sp__runner *of_waiter;
+
+static sp_status wait_for_ever(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_event_wait(&go, SP_FOREVER);
+    of_waiter = sp__self();
+    arrive();
+    return sp_result(for_a_while, NULL, SP_FOREVER);
+}
+SP_TASK(wait_for_ever, sp_none, sp_none);
+
+static sp_status wait_for_a_while(const sp_none *in, sp_status *ret_status)
+{
+    (void)in;
+    sp_semaphore_acquire(&arrived);
+    await_waiting(of_waiter);
+    *ret_status = sp_result(for_ever, NULL, 0.01);
+    return SP_OK;
+}
+SP_TASK(wait_for_a_while, sp_none, sp_status);
+
+/* Each waits for the other, but one of them not for long. */
+static void a_wait_with_a_limit_ends_with_its_time_and_is_not_refused(void **state)
+{
+    sp_status status = SP_OK;
+    (void)state;
+    sp_event_clear(&go);
+    sp_executor *workers = sp_thread_pool(.max_workers = 2);
+    for_ever = sp_submit(workers, wait_for_ever);
+    for_a_while = sp_submit(workers, wait_for_a_while);
+    test_await(sp_future_running(for_a_while)); /* else the other would run it inside */
+    sp_event_set(&go);
+    assert_int_equal(sp_result(for_ever, NULL, SP_FOREVER), SP_OK);
+    assert_int_equal(sp_result(for_a_while, &status, SP_FOREVER), SP_OK);
+    assert_int_equal(status, SP_TIMEOUT);
+    sp_future_release(for_ever);
+    sp_future_release(for_a_while);
+    sp_executor_release(workers);
+}
+
+/* The task wants what the caller holds while it waits, for a moment. */
+static void a_wait_with_a_limit_until_a_pool_is_idle_is_not_reported(void **state)
+{
+    (void)state;
+    sp_lock_acquire(&x);
+    sp_executor *workers = sp_thread_pool(.max_workers = 1);
+    assert_int_equal(sp_post(workers, take_two, NULL, &x), SP_OK);
+    sp_semaphore_acquire(&arrived);
+    test_await(is_marked(&x));
+    assert_false(sp_executor_wait_idle(workers, 0.05));
+    sp_lock_release(&x);
+    assert_true(sp_executor_wait_idle(workers, SP_FOREVER));
+    sp_executor_release(workers);
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
@@ -414,12 +539,15 @@ int main(int argc, char **argv)
         return child_main(cases, sizeof cases / sizeof cases[0], argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_owner_is_found_among_threads_of_its_bucket),
+        cmocka_unit_test(an_object_is_found_behind_another_for_which_one_sleeps_no_more),
         cmocka_unit_test(a_cycle_through_a_later_member_of_a_set_is_reported_by_its_name),
         cmocka_unit_test(a_cycle_through_a_task_that_waits_for_the_first_time_names_the_task),
         cmocka_unit_test(a_walk_that_meets_a_cycle_of_others_ends),
         cmocka_unit_test(nothing_is_left_in_a_thread_of_whose_end_nobody_is_told),
         cmocka_unit_test(a_pool_is_held_up_by_what_lies_below_another_task),
         cmocka_unit_test(a_task_that_waits_until_its_own_pool_is_idle_is_refused),
+        cmocka_unit_test(a_wait_with_a_limit_ends_with_its_time_and_is_not_refused),
+        cmocka_unit_test(a_wait_with_a_limit_until_a_pool_is_idle_is_not_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -338,6 +338,69 @@ static void a_pool_is_not_idle_while_the_last_one_is_told_of_its_cancellation(vo
     sp_executor_release(pool);
 }
 
+/* ---- a destructor of a worker that was ended waits for a task of the pool ---- */
+
+static pthread_key_t waits_at_end;
+static sp_event may_end_thread, may_run_others;
+static sp_future *held_up;
+static bool has_submitted; /* atomic; the destructor is about to wait */
+static pthread_t ended, ran_in;
+
+static sp_status hold_worker(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_event_wait(&may_run_others, SP_FOREVER);
+    return SP_OK;
+}
+SP_TASK(hold_worker, sp_none, sp_none);
+
+static sp_status note_thread(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    ran_in = pthread_self();
+    return SP_OK;
+}
+SP_TASK(note_thread, sp_none, sp_none);
+
+static void wait_in_destructor(void *value)
+{
+    (void)value;
+    test_await(sp_future_running(held_up)); /* by the worker that has come instead: what is queued now stays so */
+    sp_auto(sp_future) queued = sp_submit(pool, note_thread);
+    __atomic_store_n(&has_submitted, true, __ATOMIC_RELEASE);
+    assert_int_equal(sp_result(queued, NULL, SP_FOREVER), SP_OK);
+}
+
+static sp_status end_thread_when_told(const sp_none *in, sp_none *out)
+{
+    ended = pthread_self();
+    assert_int_equal(pthread_setspecific(waits_at_end, &ended), 0);
+    sp_event_wait(&may_end_thread, SP_FOREVER);
+    return end_thread(in, out);
+}
+SP_TASK(end_thread_when_told, sp_none, sp_none);
+
+/* It is no worker any more, and runs nothing of the pool inside. */
+static void what_a_destructor_of_an_ended_worker_waits_for_runs_in_another(void **state)
+{
+    (void)state;
+    assert_int_equal(pthread_key_create(&waits_at_end, wait_in_destructor), 0);
+    pool = sp_thread_pool(.max_workers = 1);
+    sp_future *ends = sp_submit(pool, end_thread_when_told);
+    held_up = sp_submit(pool, hold_worker);
+    sp_event_set(&may_end_thread);
+    test_await(__atomic_load_n(&has_submitted, __ATOMIC_ACQUIRE));
+    sp_event_set(&may_run_others);
+    assert_int_equal(sp_result(ends, NULL, SP_FOREVER), SP_RUNTIME_ERROR);
+    assert_true(sp_executor_wait_idle(pool, 20.0));
+    assert_false(pthread_equal(ran_in, ended));
+    sp_future_release(ends);
+    sp_future_release(held_up);
+    assert_int_equal(sp_shutdown(pool), SP_OK);
+    sp_executor_release(pool);
+    assert_int_equal(pthread_key_delete(waits_at_end), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_pool_whose_initializer_ends_the_thread_is_broken),
         cmocka_unit_test(no_thread_is_left_when_a_shutdown_returns),
         cmocka_unit_test(threads_that_have_ended_are_collected_by_and_by),
+        cmocka_unit_test(what_a_destructor_of_an_ended_worker_waits_for_runs_in_another),
         cmocka_unit_test(a_pool_is_not_idle_while_the_last_one_is_told_of_its_cancellation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -237,9 +237,59 @@ static void cancel(void)
     sp_executor_release(pool);
 }
 
+/* ---- a task waits, with a limit, and what it runs meanwhile forks ---- */
+
+static sp_event lock_is_held, lock_may_go;
+
+static void *hold_lock_of_pool(void *arg)
+{
+    sp_lock_acquire(&sp__pool_of(pool)->lock);
+    sp_event_set(&lock_is_held);
+    sp_event_wait(&lock_may_go, SP_FOREVER);
+    sp_lock_release(&sp__pool_of(pool)->lock);
+    return arg;
+}
+
+static sp_status fork_while_lock_is_held(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    pthread_t holds = test_thread(hold_lock_of_pool, NULL);
+    sp_event_wait(&lock_is_held, SP_FOREVER);
+    is_child = is_forked_child();
+    if (!is_child) {
+        sp_event_set(&lock_may_go);
+        test_join(holds);
+    }
+    return SP_OK;
+}
+SP_TASK(fork_while_lock_is_held, sp_none, sp_none);
+
+/* For one of an inline pool and for one of its own, for which its worker is lent: in the child that is not taken back. */
+static sp_status wait_for_both_kinds(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_auto(sp_executor) inside = sp_inline_pool(.seed = 1);
+    sp_future *both[] = { sp_submit(inside, fork_while_lock_is_held), sp_submit(pool, count) };
+    sp_status status = sp_wait(both, 2, SP_ALL_COMPLETED, 20.0);
+    must(is_child ? status == SP_OK || status == SP_SHUT_DOWN : status == SP_OK);
+    if (is_child)
+        _exit(0);
+    sp_release_all(both, 2);
+    return SP_OK;
+}
+SP_TASK(wait_for_both_kinds, sp_none, sp_none);
+
+static void lent(void)
+{
+    pool = sp_thread_pool(.max_workers = 1);
+    sp_auto(sp_future) waits = sp_submit(pool, wait_for_both_kinds);
+    must(sp_result(waits, NULL, SP_FOREVER) == SP_OK);
+    sp_executor_release(pool);
+}
+
 static const struct child_case cases[] = {
     { "drive", drive },   { "wait", wait_in_child }, { "counters", counters }, { "initializer", initializer },
-    { "cancel", cancel },
+    { "cancel", cancel }, { "lent", lent },
 };
 
 static void what_is_queued_behind_a_task_that_forks_runs_in_the_parent_only(void **state)
@@ -272,6 +322,12 @@ static void a_callback_that_forks_leaves_the_child_nothing_to_wait_for(void **st
     fork_case_passes(program, "cancel");
 }
 
+static void a_task_that_forks_while_another_waits_leaves_the_pool_alone_in_the_child(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "lent");
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
@@ -283,6 +339,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_counters_of_the_parents_pool_are_zero_in_the_child),
         cmocka_unit_test(an_initializer_that_fails_in_the_child_of_its_fork_breaks_nothing),
         cmocka_unit_test(a_callback_that_forks_leaves_the_child_nothing_to_wait_for),
+        cmocka_unit_test(a_task_that_forks_while_another_waits_leaves_the_pool_alone_in_the_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

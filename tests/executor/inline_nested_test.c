@@ -47,6 +47,44 @@ static void what_would_wait_for_itself_is_refused(void **state)
     close_pool();
 }
 
+static sp_event waiter_begins, waiter_is_cancelled;
+static bool waiter_was_told, callback_was_told;
+
+static void ask_in_callback(sp_future *future, void *context)
+{
+    (void)future, (void)context;
+    callback_was_told = sp_cancel_requested();
+}
+
+static sp_status wait_for_one_with_callback(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_event_set(&waiter_begins);
+    sp_event_wait(&waiter_is_cancelled, SP_FOREVER);
+    waiter_was_told = sp_cancel_requested();
+    sp_auto(sp_future) future = sp_submit(pool, note, 1);
+    sp_future_add_done_callback(future, ask_in_callback, NULL);
+    return sp_result(future, NULL, SP_FOREVER);
+}
+SP_TASK(wait_for_one_with_callback, sp_none, sp_none);
+
+/* What is run inside a task that waits is no part of it. */
+static void who_cancels_a_task_does_not_cancel_what_it_runs_while_it_waits(void **state)
+{
+    (void)state;
+    sp_auto(sp_executor) workers = sp_thread_pool(.max_workers = 1);
+    pool = sp_inline_pool(.seed = 3);
+    callback_was_told = true;
+    sp_auto(sp_future) waiter = sp_submit(workers, wait_for_one_with_callback);
+    sp_event_wait(&waiter_begins, SP_FOREVER);
+    assert_false(sp_future_cancel(waiter));
+    sp_event_set(&waiter_is_cancelled);
+    assert_int_equal(sp_result(waiter, NULL, SP_FOREVER), SP_OK);
+    assert_true(waiter_was_told);
+    assert_false(callback_was_told);
+    close_pool();
+}
+
 static sp_status wait_inside(const enum way *in, int *out)
 {
     enum { N = 4 };
@@ -424,6 +462,7 @@ int main(int argc, char **argv)
         return child_main(cases, 1, argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_would_wait_for_itself_is_refused),
+        cmocka_unit_test(who_cancels_a_task_does_not_cancel_what_it_runs_while_it_waits),
         cmocka_unit_test(a_waiting_task_runs_what_it_waits_for_and_nothing_else),
         cmocka_unit_test(tasks_have_locks_and_errors_of_their_own),
         cmocka_unit_test(the_last_handle_may_go_in_a_task),

@@ -451,6 +451,25 @@ static void submit_behind_a_sleeper(void)
 
 /* ---- */
 
+/* The message is of an error that the task never returns. */
+static sp_status raise_and_end_thread(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    (void)sp_raise(SP_VALUE_ERROR, "a message");
+    pthread_exit(NULL);
+}
+SP_TASK(raise_and_end_thread, sp_none, sp_none);
+
+static void end_with_a_message(void)
+{
+    sp_thread *thread = sp_start(raise_and_end_thread);
+    assert_int_equal(sp_join(thread, NULL, SP_FOREVER), SP_RUNTIME_ERROR);
+    sp_thread_release(thread);
+    sp_auto(sp_executor) workers = sp_thread_pool(.max_workers = 1);
+    sp_auto(sp_future) future = sp_submit(workers, raise_and_end_thread);
+    assert_int_equal(sp_result(future, NULL, SP_FOREVER), SP_RUNTIME_ERROR);
+}
+
 LEAKS_NOTHING(run_some)
 LEAKS_NOTHING(release_without_shutdown)
 LEAKS_NOTHING(cancel_at_shutdown)
@@ -470,6 +489,7 @@ LEAKS_NOTHING(map_inside)
 LEAKS_NOTHING(map_lazily)
 LEAKS_NOTHING(release_a_mapping_inside)
 LEAKS_NOTHING(submit_behind_a_sleeper)
+LEAKS_NOTHING(end_with_a_message)
 
 int main(int argc, char **argv)
 {
@@ -493,6 +513,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(leaks_of_map_lazily),
         cmocka_unit_test(leaks_of_release_a_mapping_inside),
         cmocka_unit_test(leaks_of_submit_behind_a_sleeper),
+        cmocka_unit_test(leaks_of_end_with_a_message),
     };
     (void)argc;
     leaks_begin(argv);

@@ -11,6 +11,7 @@
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "future/future.h"
 #include "os/fault.h"
 #include "os/os.h"
 
@@ -311,6 +312,34 @@ static void room_that_became_free_is_used_again(void **state)
     room_is_used_again(1000); /* in pages that were given up */
 }
 
+/* ---- the end of a thread ---- */
+
+static pthread_key_t end_key;
+static bool may_keep; /* when it was told of its end already */
+
+static void look_at_the_end(void *value)
+{
+    (void)value;
+    for (size_t class = 0; class < SP__BLOCK_CLASSES; class ++)
+        may_keep = may_keep || sp__kept[class].first != NULL || sp__kept[class].room > 0;
+}
+
+static void *keep_one_and_look(void *key)
+{
+    (void)make_and_release(NULL);
+    assert_int_equal(pthread_setspecific(*(pthread_key_t *)key, key), 0);
+    return NULL;
+}
+
+/* Else what a destructor releases would be kept, and nobody would come to give it back. */
+static void a_thread_that_was_told_of_its_end_may_keep_nothing_unnoticed(void **state)
+{
+    (void)state;
+    assert_int_equal(pthread_key_create(&end_key, look_at_the_end), 0);
+    test_join(test_thread(keep_one_and_look, &end_key));
+    assert_false(may_keep);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +352,7 @@ int main(void)
         cmocka_unit_test(few_kept_of_many_hold_little_when_released_in_any_order),
         cmocka_unit_test(kept_ones_stay_whole_while_what_lies_around_them_goes_and_comes),
         cmocka_unit_test(room_that_became_free_is_used_again),
+        cmocka_unit_test(a_thread_that_was_told_of_its_end_may_keep_nothing_unnoticed),
         cmocka_unit_test(memory_that_the_system_does_not_take_back_is_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -316,6 +316,39 @@ static void barrier_action(void)
         _exit(0);
 }
 
+static sp_event acts, may_end;
+
+static bool act_until_told(void *context)
+{
+    (void)context;
+    sp_event_set(&acts);
+    return sp_event_wait(&may_end, SP_FOREVER);
+}
+
+static void *arrive_alone(void *arg)
+{
+    must(sp_barrier_wait(&alone, NULL, SP_FOREVER) == SP_OK);
+    return arg;
+}
+
+static void action_of_another_in_child(void)
+{
+    must(sp_barrier_broken(&alone));
+    must(sp_barrier_wait(&alone, NULL, SP_FOREVER) == SP_BROKEN_BARRIER);
+}
+
+/* Nobody sleeps there: whoever runs the action has come alone. */
+static void action_of_another(void)
+{
+    alone = (sp_barrier)SP_BARRIER_ACTION(1, act_until_told, NULL);
+    pthread_t other = test_thread(arrive_alone, NULL);
+    sp_event_wait(&acts, SP_FOREVER);
+    forked(action_of_another_in_child);
+    sp_event_set(&may_end);
+    test_join(other);
+    must(!sp_barrier_broken(&alone));
+}
+
 /* ---- queue: shut down ---- */
 
 static void queue_in_child(void)
@@ -397,9 +430,16 @@ static void handles(void)
 /* ---- the tests ---- */
 
 static const struct child_case cases[] = {
-    { "own locks", own_locks }, { "values", values },         { "waiters", waiters },
-    { "marks", lock_marks },    { "action", barrier_action }, { "main", main_thread },
-    { "threads", threads },     { "queues", queues },         { "handles", handles },
+    { "own locks", own_locks },
+    { "values", values },
+    { "waiters", waiters },
+    { "marks", lock_marks },
+    { "action", barrier_action },
+    { "main", main_thread },
+    { "action of another", action_of_another },
+    { "threads", threads },
+    { "queues", queues },
+    { "handles", handles },
 };
 
 static void passes(const char *name)
@@ -443,6 +483,12 @@ static void a_barrier_whose_action_forks_is_broken_for_the_last_one_too(void **s
     passes("action");
 }
 
+static void a_barrier_whose_action_another_thread_runs_is_broken(void **state)
+{
+    (void)state;
+    passes("action of another");
+}
+
 static void threads_are_not_waited_for_and_results_are_kept(void **state)
 {
     (void)state;
@@ -473,6 +519,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_forking_thread_is_the_main_thread_with_its_own_number),
         cmocka_unit_test(a_free_lock_is_to_be_had_whatever_marks_it_has),
         cmocka_unit_test(a_barrier_whose_action_forks_is_broken_for_the_last_one_too),
+        cmocka_unit_test(a_barrier_whose_action_another_thread_runs_is_broken),
         cmocka_unit_test(threads_are_not_waited_for_and_results_are_kept),
         cmocka_unit_test(queues_are_shut_down),
         cmocka_unit_test(handles_made_before_are_closed_and_new_ones_work),

@@ -9,6 +9,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -95,6 +97,7 @@ static void quota_of_the_own_cgroup_and_its_ancestors(void **state)
     write_file("v2/a/b/cpu.max", "150000 100000\n");
     assert_int_equal(cpus("0::/a/b\n", "/"), 2);        /* rounded up */
     assert_int_equal(cpus("0::/box/a/b\n", "/box"), 2); /* in a container the mount shows a part */
+    write_file("other/cpu.max", "100000 100000\n");     /* beside the mount: whose that is cannot be seen */
     assert_int_equal(cpus("0::/../other\n", "/box"), 0);
     assert_int_equal(cpus("nonsense", "/"), 0);
     write_file("v2er/a/cpu.max", "100000 100000\n");
@@ -133,6 +136,23 @@ static void a_quota_that_cannot_be_read_now_is_an_error(void **state)
     } while (failed > 0);
     assert_int_equal(sp__os_cgroup_cpus("/nowhere/cgroup", mountinfo_file, &count), 0);
     assert_int_equal(count, 0);
+}
+
+/* The same for want of descriptors. */
+static void a_quota_without_a_free_descriptor_is_an_error(void **state)
+{
+    (void)state;
+    char cgroup_file[256];
+    struct rlimit usual;
+    unsigned count = 77;
+    write_file("cgroup", "0::/a\n");
+    snprintf(cgroup_file, sizeof cgroup_file, "%s/cgroup", root);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, usual.rlim_max }), 0);
+    int error = sp__os_cgroup_cpus(cgroup_file, cgroup_file, &count);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    assert_int_equal(error, EMFILE);
+    assert_int_equal(count, 77);
 }
 
 static void a_file_longer_than_a_page_is_read_whole(void **state)
@@ -191,6 +211,22 @@ static void cpu_count_is_the_smallest_and_never_0(void **state)
     }
 }
 
+/* ---- pages ---- */
+
+/* Only those that lie in the memory as a whole. */
+static void what_lies_beside_memory_that_is_given_up_stays(void **state)
+{
+    (void)state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char *memory = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    memset(memory, 1, 3 * page);
+    sp__os_give_up_pages(memory + 100, 2 * page);
+    for (size_t i = 0; i < 3 * page; i++)
+        assert_int_equal(memory[i], i / page == 1 ? 0 : 1);
+    assert_int_equal(munmap(memory, 3 * page), 0);
+}
+
 /* ---- threads ---- */
 
 struct stack {
@@ -227,6 +263,39 @@ static void stack_size_is_what_was_asked_for(void **state)
     sp__fault_arm(1, false);
     assert_int_equal(sp__os_thread_start(&thread, &(struct sp__os_thread_options){ 0 }), EAGAIN);
     sp__fault_disarm();
+}
+
+static void wait_for_event(void *event)
+{
+    (void)sp_event_wait((sp_event *)event, SP_FOREVER);
+}
+
+static bool can_be_cancelled(void)
+{
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
+    return before == PTHREAD_CANCEL_ENABLE;
+}
+
+/* It cannot be in the middle of these calls, but then again. */
+static void who_names_or_joins_a_thread_can_be_cancelled_afterwards(void **state)
+{
+    (void)state;
+    for (int tries = 0; tries < 2; tries++) {
+        sp_event event = { 0 };
+        struct sp__os_thread thread = { .run = wait_for_event, .arg = &event };
+        assert_int_equal(sp__os_thread_start(&thread, &(struct sp__os_thread_options){ 0 }), 0);
+        sp__os_thread_name(&thread, "waits");
+        assert_true(can_be_cancelled());
+        assert_false(sp__os_thread_try_join(&thread));
+        assert_true(can_be_cancelled());
+        sp_event_set(&event);
+        if (tries == 0)
+            sp__os_thread_join(&thread);
+        else
+            test_await(sp__os_thread_try_join(&thread));
+        assert_true(can_be_cancelled());
+    }
 }
 
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
@@ -296,9 +365,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(quota_of_the_own_cgroup_and_its_ancestors, begin, end),
         cmocka_unit_test_setup_teardown(quota_of_version_1, begin, end),
         cmocka_unit_test_setup_teardown(a_quota_that_cannot_be_read_now_is_an_error, begin, end),
+        cmocka_unit_test_setup_teardown(a_quota_without_a_free_descriptor_is_an_error, begin, end),
         cmocka_unit_test_setup_teardown(a_file_longer_than_a_page_is_read_whole, begin, end),
         cmocka_unit_test(cpu_count_is_the_smallest_and_never_0),
+        cmocka_unit_test(what_lies_beside_memory_that_is_given_up_stays),
         cmocka_unit_test(stack_size_is_what_was_asked_for),
+        cmocka_unit_test(who_names_or_joins_a_thread_can_be_cancelled_afterwards),
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
         cmocka_unit_test(a_stack_overflow_meets_the_guard_page),
 #endif

@@ -153,11 +153,19 @@ static void long_panic(void)
     sp__panic("a long one: %*s", 3000, "end");
 }
 
+static void long_complaint(void)
+{
+    uint64_t before = sp__fault_blocks();
+    sp__os_complain("%5000d", 7);
+    must(sp__fault_blocks() == before);
+}
+
 static const struct child_case cases[] = { { "panic_without_memory", panic_without_memory },
                                            { "deadlock_without_memory", deadlock_without_memory },
                                            { "long_panic", long_panic },
                                            { "starve", starve },
-                                           { "complain", complain } };
+                                           { "complain", complain },
+                                           { "long_complaint", long_complaint } };
 
 static void a_report_is_printed_without_memory(void **state)
 {
@@ -169,6 +177,13 @@ static void a_report_is_printed_without_memory(void **state)
     child_aborted(&end, "spool: deadlock: a long one: ");
     end = child_run(program, "long_panic", NULL);
     child_aborted(&end, " end\n");
+}
+
+static void a_long_sentence_on_stderr_gives_its_memory_back(void **state)
+{
+    (void)state;
+    struct child_end end = child_run_well(program, "long_complaint");
+    assert_true(end.length > 5000);
 }
 
 int main(int argc, char **argv)
@@ -185,6 +200,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_text_that_was_cut_stays_as_it_is),
         cmocka_unit_test(a_report_says_what_it_is),
         cmocka_unit_test(a_report_is_no_place_to_be_cancelled),
+        cmocka_unit_test(a_long_sentence_on_stderr_gives_its_memory_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

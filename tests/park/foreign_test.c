@@ -9,6 +9,7 @@
 #include "base/nested.h"
 #include "os/fault.h"
 #include "park/park.h"
+#include "thread/thread.h"
 
 static const char *program;
 
@@ -75,6 +76,35 @@ static void threads_that_ended_without_notice_are_found_by_those_that_come(void 
     assert_int_equal(sp__fault_blocks(), before);
 }
 
+static sp_event living_may_end;
+static uint32_t living; /* atomic */
+
+static void *live(void *arg)
+{
+    (void)sp__self();
+    sp__add_seq_cst(&living, 1);
+    (void)sp_event_wait(&living_may_end, SP_FOREVER);
+    return arg;
+}
+
+/* Those that come look at the records of the living as well; there are soon no more of the others than of these. */
+static void records_of_threads_that_ended_without_notice_do_not_pile_up_behind_the_living(void **state)
+{
+    enum { LIVING = 10, ENDED = 400 };
+    (void)state;
+    pthread_t threads[LIVING];
+    for (int i = 0; i < LIVING; i++)
+        threads[i] = test_thread(live, NULL);
+    test_await(sp__load_seq_cst(&living) == LIVING);
+    uint64_t before = sp__fault_blocks();
+    for (int i = 0; i < ENDED; i++)
+        test_join(test_thread(end_without_notice, NULL));
+    assert_in_range(sp__fault_blocks(), before, before + 3 * LIVING);
+    sp_event_set(&living_may_end);
+    for (int i = 0; i < LIVING; i++)
+        test_join(threads[i]);
+}
+
 static void *find_it(void *arg)
 {
     test_await(sp__park_maybe_waiters(&lock));
@@ -123,6 +153,32 @@ static void a_lock_of_a_thread_that_was_joined_is_reported(void **state)
     (void)state;
     struct child_end end = child_run(program, "joined", NULL);
     child_aborted(&end, "which has ended");
+}
+
+static void *join_it(void *thread)
+{
+    (void)!sp_thread_wait(thread, SP_FOREVER);
+    return thread;
+}
+
+/* Its last destructor waits for the lock of one who joins it; another joined it first, and is at it. */
+static void join_as_second_with_its_lock(void)
+{
+    takes_lock = true;
+    sp_lock_acquire(&lock);
+    sp_thread *thread = sp_start(end_late);
+    test_await(sp__park_maybe_waiters(&lock));
+    test_thread(join_it, thread);
+    test_await(sp__load_acquire(&thread->collector) == 1);
+    (void)!sp_join(thread, NULL, SP_FOREVER);
+}
+
+static void a_join_beside_another_that_can_never_end_is_reported(void **state)
+{
+    (void)state;
+    struct child_end end = child_run(program, "joined twice", NULL);
+    child_aborted(&end, "a cycle of 2: ");
+    child_aborted(&end, "waits for the end of the thread");
 }
 
 static void a_join_keeps_its_limit_while_the_last_destructors_run(void **state)
@@ -214,9 +270,11 @@ int main(int argc, char **argv)
     if (pthread_key_create(&key, use_it_at_last) != 0)
         return 98;
 #ifndef __SANITIZE_THREAD__
-    static const struct child_case cases[] = { { "lock", wait_for_its_lock }, { "joined", wait_for_lock_of_joined } };
+    static const struct child_case cases[] = { { "lock", wait_for_its_lock },
+                                               { "joined", wait_for_lock_of_joined },
+                                               { "joined twice", join_as_second_with_its_lock } };
     if (argc > 1)
-        return child_main(cases, 2, argv[1]);
+        return child_main(cases, sizeof cases / sizeof cases[0], argv[1]);
 #else
     printf("not under the thread sanitizer: threads that end without notice%s\n", argc > 1 ? argv[1] : "");
 #endif
@@ -224,8 +282,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_records_of_threads_that_ended_are_given_back),
 #ifndef __SANITIZE_THREAD__
         cmocka_unit_test(threads_that_ended_without_notice_are_found_by_those_that_come),
+        cmocka_unit_test(records_of_threads_that_ended_without_notice_do_not_pile_up_behind_the_living),
         cmocka_unit_test(a_lock_of_a_thread_that_ended_without_notice_is_reported),
         cmocka_unit_test(a_lock_of_a_thread_that_was_joined_is_reported),
+        cmocka_unit_test(a_join_beside_another_that_can_never_end_is_reported),
         cmocka_unit_test(a_join_keeps_its_limit_while_the_last_destructors_run),
 #endif
         cmocka_unit_test(a_thread_of_whose_end_nobody_is_told_is_known_while_it_waits),

@@ -8,6 +8,7 @@
 #include <spool.h>
 
 #include "base/atomic.h"
+#include "os/fault.h"
 #include "queue/queue.h"
 
 /* ---- a queue that always holds one ---- */
@@ -247,6 +248,75 @@ static void items_of_enormous_sizes_find_no_memory(void **state)
     }
 }
 
+/* ---- memory of a queue without a bound ---- */
+
+/* So many at a time that blocks are given up, round by round. */
+static void fill_and_drain(sp_queue *queue)
+{
+    enum { BLOCKS = 10 };
+    int item = 0;
+    for (int i = 0; i < BLOCKS * (int)SP__BLOCK_SLOTS; i++)
+        assert_int_equal(sp_put(queue, &item, SP_NOWAIT), SP_OK);
+    for (int i = 0; i < BLOCKS * (int)SP__BLOCK_SLOTS; i++)
+        assert_int_equal(sp_get(queue, &item, SP_NOWAIT), SP_OK);
+}
+
+static void a_queue_without_a_bound_gives_up_what_it_needs_no_more_each_time(void **state)
+{
+    enum { ROUNDS = 20 };
+    (void)state;
+    sp_auto(sp_queue) queue = sp_queue_of(int);
+    fill_and_drain(queue);
+    uint64_t before = sp__fault_blocks();
+    for (int i = 0; i < ROUNDS; i++)
+        fill_and_drain(queue);
+    assert_in_range(sp__fault_blocks(), 0, before + 2);
+}
+
+/* ---- items of any size in a queue with priorities ---- */
+
+enum { LARGEST = 1000, ITEMS_OF_A_SIZE = 20 };
+
+static int by_first_byte(const void *a, const void *b)
+{
+    return *(const unsigned char *)a - *(const unsigned char *)b;
+}
+
+/* Its first byte is its rank, and each of the others says whose it is. */
+static void make_item(unsigned char *item, size_t size, int rank)
+{
+    for (size_t i = 0; i < size; i++)
+        item[i] = (unsigned char)((size_t)rank + i * 31);
+}
+
+static void put_and_get_items_of(size_t size)
+{
+    unsigned char item[LARGEST], expected[LARGEST];
+    sp_auto(sp_queue) queue = sp_queue_new(
+        size,
+        &(sp_queue_options){ .struct_size = sizeof(sp_queue_options), .order = SP_PRIORITY, .compare = by_first_byte });
+    for (int i = 0; i < ITEMS_OF_A_SIZE; i++) {
+        make_item(item, size, i * 7 % ITEMS_OF_A_SIZE); /* without a common divisor: each rank once */
+        assert_int_equal(sp_queue_put(queue, item, size, SP_NOWAIT), SP_OK);
+    }
+    for (int rank = 0; rank < ITEMS_OF_A_SIZE; rank++) {
+        assert_int_equal(sp_queue_get(queue, item, size, SP_NOWAIT), SP_OK);
+        make_item(expected, size, rank);
+        assert_memory_equal(item, expected, size);
+    }
+}
+
+/* Behind each lies its number, and large ones are moved part by part. */
+static void items_of_any_size_come_whole_from_a_queue_with_priorities(void **state)
+{
+    static const size_t large[] = { 255, 256, 257, 511, 513, LARGEST };
+    (void)state;
+    for (size_t size = 1; size <= 80; size++)
+        put_and_get_items_of(size);
+    for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
+        put_and_get_items_of(large[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +327,8 @@ int main(void)
         cmocka_unit_test(drops_come_in_the_order_of_the_queue),
         cmocka_unit_test(items_of_more_than_any_memory_are_refused),
         cmocka_unit_test(items_of_enormous_sizes_find_no_memory),
+        cmocka_unit_test(a_queue_without_a_bound_gives_up_what_it_needs_no_more_each_time),
+        cmocka_unit_test(items_of_any_size_come_whole_from_a_queue_with_priorities),
     };
     return cmocka_run_group_tests_name("value", tests, NULL, NULL);
 }

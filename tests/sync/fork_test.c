@@ -68,6 +68,14 @@ static void heir_of_the_parent(void)
     _exit(0);
 }
 
+/* The same when the parent is the child of another process. */
+static void heir_of_the_childs_child(void)
+{
+    if (is_forked_child())
+        heir_of_the_parent();
+    _exit(0);
+}
+
 /* It is next, whoever looks at the lock. */
 static void heir_of_the_child(void)
 {
@@ -80,12 +88,15 @@ static void heir_of_the_child(void)
     _exit(0);
 }
 
-static const struct child_case cases[] = { { "parent", heir_of_the_parent }, { "child", heir_of_the_child } };
+static const struct child_case cases[] = { { "parent", heir_of_the_parent },
+                                           { "child", heir_of_the_child },
+                                           { "child's child", heir_of_the_childs_child } };
 
 static void a_lock_is_not_kept_for_an_heir_that_the_fork_has_lost(void **state)
 {
     (void)state;
     fork_case_passes(program, "parent");
+    fork_case_passes(program, "child's child");
 }
 
 static void an_heir_in_the_child_is_next(void **state)

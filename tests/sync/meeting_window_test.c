@@ -265,6 +265,30 @@ static void who_comes_when_a_barrier_was_just_reset_or_aborted_finds_no_gate(voi
     end_during_the_action(sp_barrier_abort, "barrier: aborted", SP_BROKEN_BARRIER);
 }
 
+/* Who has come after a reset belongs to another round than the action that still runs. */
+static void the_end_of_an_action_whose_round_was_reset_leaves_the_next_round_alone(void **state)
+{
+    (void)state;
+    struct action action = { .begun = { 0 } };
+    sp_barrier barrier = SP_BARRIER_ACTION(2, act, &action);
+    struct arriving first = { &barrier, SP_FOREVER, SP_OK }, last = first, next = { &barrier, SP_FOREVER, SP_TIMEOUT };
+    one early, other, comer;
+    one_start(&early, arrive, &first);
+    await_arrival(&barrier);
+    one_start(&other, arrive, &last);
+    assert_true(sp_event_wait(&action.begun, SP_FOREVER));
+    sp_barrier_reset(&barrier);
+    one_end(&early);
+    one_start(&comer, arrive, &next);
+    await_arrival(&barrier);
+    sp_event_set(&action.goes_on);
+    one_end(&other);
+    assert_int_equal(last.status, SP_BROKEN_BARRIER);
+    sp_barrier_abort(&barrier); /* it still waits: it is told of this, and of nothing before */
+    one_end(&comer);
+    assert_int_equal(next.status, SP_BROKEN_BARRIER);
+}
+
 /* ---- condition ---- */
 
 struct waiting {
@@ -338,6 +362,7 @@ int main(void)
         cmocka_unit_test(who_comes_when_a_round_has_just_ended_is_of_the_next),
         cmocka_unit_test(who_is_on_its_way_to_the_gate_when_the_action_ends_goes_on),
         cmocka_unit_test(who_comes_when_a_barrier_was_just_reset_or_aborted_finds_no_gate),
+        cmocka_unit_test(the_end_of_an_action_whose_round_was_reset_leaves_the_next_round_alone),
         cmocka_unit_test(a_notification_that_comes_with_the_end_of_the_time_counts),
         cmocka_unit_test(the_first_of_the_notified_waiters_may_free_the_condition),
     };

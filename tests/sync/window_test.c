@@ -412,6 +412,25 @@ static void two_heirs_of_a_lock_are_woken_both(void **state)
     assert_false(sp_lock_locked(&lock));
 }
 
+/* Nobody has it, though it can be had by one alone. */
+static void a_lock_that_is_kept_for_its_heir_is_not_locked(void **state)
+{
+    (void)state;
+    sp_lock lock = { 0 };
+    one heir;
+    struct pause *marked;
+    sp_lock_acquire(&lock);
+    start_heir(&heir, &lock, &marked);
+    struct pause *slept = pause_at("lock: slept");
+    sp_lock_release(&lock);
+    pause_end(marked);
+    pause_await(slept);
+    assert_int_not_equal(lock.sp_word_, 0);
+    assert_false(sp_lock_locked(&lock));
+    pause_end(slept);
+    one_end(&heir);
+}
+
 static uint32_t came_to_sleep; /* atomic */
 
 static void note_sleeper(const char *site)
@@ -453,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_lock_that_comes_free_with_the_end_of_the_time_is_taken),
         cmocka_unit_test(a_contender_that_gives_up_leaves_the_other_to_be_woken),
         cmocka_unit_test(two_heirs_of_a_lock_are_woken_both),
+        cmocka_unit_test(a_lock_that_is_kept_for_its_heir_is_not_locked),
         cmocka_unit_test(a_try_for_a_lock_that_is_held_does_not_sleep),
     };
     return cmocka_run_group_tests_name("window", tests, NULL, NULL);

@@ -415,6 +415,17 @@ static void an_error_without_memory_counts_as_unseen_once(void **state)
     sp_set_unseen_error_hook(NULL, NULL);
 }
 
+/* Outside of a task nobody would ask for the message, or free it. */
+static void what_is_raised_outside_of_a_task_is_not_kept(void **state)
+{
+    (void)state;
+    assert_non_null(sp_thread_current()); /* from now on nothing is made for the first time */
+    uint64_t before = sp__fault_blocks();
+    assert_int_equal(sp_raise(SP_VALUE_ERROR, "a"), SP_VALUE_ERROR);
+    assert_int_equal(sp_raise_errno("b"), SP_OS_ERROR);
+    assert_int_equal(sp__fault_blocks(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +446,7 @@ int main(void)
         cmocka_unit_test(without_memory_no_errno_is_kept),
         cmocka_unit_test(an_older_message_does_not_stand_in_for_one_without_memory),
         cmocka_unit_test(an_error_without_memory_counts_as_unseen_once),
+        cmocka_unit_test(what_is_raised_outside_of_a_task_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "testing.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -303,6 +304,58 @@ static int handlers_wait_for_one_that_woke_up(void)
     return atexit(tear_down) != 0;
 }
 
+static sp_event never;
+
+static sp_status never_rest(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    while (!sp_event_is_set(&never))
+        sched_yield();
+    return SP_OK;
+}
+SP_TASK(never_rest, sp_none, sp_none);
+
+static sp_status wait_for_handler(const sp_none *in, sp_none *out)
+{
+    (void)in;
+    (void)out;
+    sp_event_wait(&gate, SP_FOREVER);
+    put("let go ");
+    return SP_OK;
+}
+SP_TASK(wait_for_handler, sp_none, sp_none);
+
+static void let_go_in_handler(void)
+{
+    put("handler ");
+    sp_event_set(&gate);
+}
+
+/* The other sleeps, and a daemon may be at work for ever. */
+static int handlers_do_not_wait_for_a_daemon(void)
+{
+    sp_thread_release(sp_start_with(SP_THREAD(.daemon = true), never_rest));
+    sp_thread_release(sp_start(wait_for_handler));
+    return atexit(let_go_in_handler) != 0;
+}
+
+static bool starts_at_last;
+
+static int what_a_destructor_starts_is_waited_for(void)
+{
+    sp_thread_release(sp_start(work_for_a_while));
+    starts_at_last = true;
+    return 0;
+}
+
+/* Behind all handlers, also the library's. */
+__attribute__((destructor)) static void start_at_last(void)
+{
+    if (starts_at_last)
+        sp_thread_release(sp_start(work_for_a_while));
+}
+
 /* exit() is called by one, and another call does not end the process meanwhile. */
 static void start_another_exit(void)
 {
@@ -462,7 +515,9 @@ static const struct exit_case {
     { "thread", exit_in_a_thread, 6, "leaving thread ", "" },
     { "unseen", unseen_errors_are_said, 0, "", "nobody looks at me" },
     { "join", join_all_in_main, 0, "thread all ", "" },
-#ifdef __GLIBC__ /* elsewhere handlers of atexit() run in their order alone */
+    { "handlers, daemon", handlers_do_not_wait_for_a_daemon, 0, "handler let go ", "" },
+#ifdef __GLIBC__ /* elsewhere handlers of atexit() run in their order alone, and none after the destructors */
+    { "destructor", what_a_destructor_starts_is_waited_for, 0, "work work ", "" },
     { "handlers", handlers_find_no_thread_at_work, 0, "work work work torn down ", "" },
     { "second exit", a_second_exit_waits_for_the_first, 0, "two ", "" },
     { "handlers, awake", handlers_wait_for_one_that_woke_up, 0, "work torn down ", "" },
@@ -551,8 +606,9 @@ int main(int argc, char **argv)
 {
     struct CMUnitTest tests[CASES];
 #ifndef __GLIBC__
-    (void)a_second_exit_waits_for_the_first, (void)handlers_find_no_thread_at_work,
-        (void)handlers_wait_for_one_that_woke_up, (void)handlers_after_exit_in_a_thread;
+    (void)what_a_destructor_starts_is_waited_for, (void)a_second_exit_waits_for_the_first,
+        (void)handlers_find_no_thread_at_work, (void)handlers_wait_for_one_that_woke_up,
+        (void)handlers_after_exit_in_a_thread;
 #endif
 #if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
     (void)a_forked_child_waits_for_nobody, (void)a_child_that_nobody_knows_of_just_exits,

@@ -1,8 +1,10 @@
 /* A fork in each kind of thread: the child's main thread, timers, the end of the process.
 
    SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* gettid */
+#define _GNU_SOURCE /* gettid, sched_getcpu */
 #include "fork.h"
+
+#include <sched.h>
 
 #include <spool.h>
 
@@ -208,6 +210,44 @@ static void timer_hook(void)
     _exit(0);
 }
 
+enum { TIMER_HAS_RUN = 51 };
+
+static sp_status end_process(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    _exit(TIMER_HAS_RUN);
+}
+SP_TASK(end_process, sp_none, sp_none);
+
+/* On one CPU a thread that was just started runs when its maker waits, and hardly before. */
+static void stay_on_one_cpu(void)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    must(sched_setaffinity(0, sizeof one, &one) == 0);
+}
+
+/* The child's only thread kept the time of the parent; it keeps none here, and waits for its timers as any other would. */
+static void exit_in_timer_thread(void)
+{
+    if (is_forked_child_of_status(TIMER_HAS_RUN)) {
+        stay_on_one_cpu();
+        sp_timer_release(sp_timer_start(0.01, end_process));
+        exit(0);
+    }
+    count_as_forked();
+}
+
+static void timer_exit(void)
+{
+    in_drop = exit_in_timer_thread;
+    sp_timer *fails = start_one_that_fails();
+    must(fails != NULL);
+    sp_event_wait(&has_forked, SP_FOREVER);
+    _exit(0);
+}
+
 /* ---- a timer of the parent's that could not be started ---- */
 
 static sp_timer *failed;
@@ -284,8 +324,8 @@ static void held_locks(void)
 static const struct child_case cases[] = {
     { "helped", helped },         { "inside foreign", inside_foreign },
     { "timer drop", timer_drop }, { "timer failed", timer_failed },
-    { "timer hook", timer_hook }, { "exiting", while_exiting },
-    { "held locks", held_locks },
+    { "timer hook", timer_hook }, { "timer exit", timer_exit },
+    { "exiting", while_exiting }, { "held locks", held_locks },
 };
 
 static void a_thread_that_forks_in_a_task_on_its_stack_is_main_in_the_child(void **state)
@@ -300,6 +340,8 @@ static void the_thread_that_keeps_the_time_may_fork(void **state)
     (void)state;
     fork_case_passes(program, "timer drop");
     fork_case_passes(program, "timer hook");
+    for (int i = 0; i < 3; i++)
+        fork_case_passes(program, "timer exit");
 }
 
 static void a_failed_timer_of_the_parent_is_not_told_by_the_child(void **state)
