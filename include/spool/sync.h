@@ -88,8 +88,9 @@ SP_API void sp_condition_notify(sp_condition *condition, unsigned n);
 SP_API void sp_condition_notify_all(sp_condition *condition);
 
 /* A meeting point for so many threads.  SP_BARRIER(4), or SP_BARRIER_ACTION(4, fn, context): `fn` is called by the last to
-   arrive, before anyone leaves; when it returns false, or throws a C++ exception, which passes on to who called the wait, the
-   barrier is broken.  It must not wait for its own barrier. */
+   arrive, before anyone leaves; when it returns false, ends its thread by pthread_exit(), or throws a C++ exception, which
+   passes on to who called the wait, the barrier is broken.  It must not wait for its own barrier, nor call exit(): the others
+   wait for it, without a limit, and exit() waits for them. */
 typedef struct sp_barrier {
     uint64_t sp_word_;
     uint32_t sp_parties_, sp_process_;

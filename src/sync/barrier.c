@@ -150,21 +150,33 @@ static bool is_acting(void *context)
     return load(self->barrier) == ((load(self->barrier) & ARRIVED) | self->round | ACTING);
 }
 
-static sp_status run_action(struct arrival *self)
+/* What the action returns; false, too, if it does not. */
+static bool call_action(const sp_barrier *barrier, void **ret_exception)
 {
+    if (barrier->sp_action_ == NULL)
+        return true;
+    int passes = sp__os_call_catching((void (*)(void))barrier->sp_action_, barrier->sp_context_, NULL, ret_exception);
+    return (passes & 0xff) != 0 && *ret_exception == NULL; /* a bool is one byte */
+}
+
+static void tell_end(void *argument)
+{
+    struct arrival *self = argument;
     sp_barrier *barrier = self->barrier;
-    SP__PAUSE("barrier: all arrived");
-    SP__TELL_ACQUIRE(barrier);
-    void *exception = NULL;
-    self->passes = barrier->sp_action_ == NULL || (bool)(sp__os_call_catching((void (*)(void))barrier->sp_action_,
-                                                                              barrier->sp_context_, NULL, &exception) &
-                                                         0xff); /* a bool is one byte */
-    if (exception != NULL)
-        self->passes = false;
     SP__TELL_RELEASE(barrier);
     wake(barrier, self->passes ? SP__PARK_GRANTED : SP__PARK_REFUSED, end_round, self); /* LAST TOUCH */
     SP__PAUSE("barrier: round ended");
     open_gate(barrier);
+}
+
+static sp_status run_action(struct arrival *self)
+{
+    SP__PAUSE("barrier: all arrived");
+    SP__TELL_ACQUIRE(self->barrier);
+    void *exception = NULL;
+    SP__ON_UNWIND(tell_end, self); /* the action may end the thread */
+    self->passes = call_action(self->barrier, &exception);
+    SP__END_UNWIND(true);
     if (exception != NULL)
         sp__os_exception_go_on(exception);
     return self->passes ? SP_OK : SP_BROKEN_BARRIER;

@@ -219,6 +219,33 @@ static void who_is_on_its_way_to_the_gate_when_the_action_ends_goes_on(void **st
     assert_int_equal(waits.status, SP_OK);
 }
 
+static bool end_thread(void *context)
+{
+    (void)context;
+    pthread_exit(NULL);
+}
+
+/* The action ends its thread: the round is broken, and nobody waits at the gate. */
+static void an_action_that_ends_its_thread_breaks_the_round(void **state)
+{
+    (void)state;
+    sp_barrier barrier = SP_BARRIER_ACTION(2, end_thread, NULL);
+    struct arriving first = { &barrier, SP_FOREVER, SP_OK }, last = first, after = first;
+    one threads[3];
+    one_start_asleep(&threads[0], arrive, &first);
+    one_start(&threads[1], arrive, &last);
+    bunch_join(&threads[1]);
+    assert_int_equal(bunch_finished(&threads[1]), 0); /* its wait has not returned */
+    one_end(&threads[0]);
+    assert_int_equal(first.status, SP_BROKEN_BARRIER);
+    one_start(&threads[2], arrive, &after);
+    one_end(&threads[2]);
+    assert_int_equal(after.status, SP_BROKEN_BARRIER);
+    barrier.sp_action_ = NULL;
+    sp_barrier_reset(&barrier);
+    assert_two_can_meet(&barrier);
+}
+
 struct ending {
     sp_barrier *barrier;
     void (*end)(sp_barrier *barrier);
@@ -361,6 +388,7 @@ int main(void)
         cmocka_unit_test(the_first_to_pass_a_barrier_may_free_it),
         cmocka_unit_test(who_comes_when_a_round_has_just_ended_is_of_the_next),
         cmocka_unit_test(who_is_on_its_way_to_the_gate_when_the_action_ends_goes_on),
+        cmocka_unit_test(an_action_that_ends_its_thread_breaks_the_round),
         cmocka_unit_test(who_comes_when_a_barrier_was_just_reset_or_aborted_finds_no_gate),
         cmocka_unit_test(the_end_of_an_action_whose_round_was_reset_leaves_the_next_round_alone),
         cmocka_unit_test(a_notification_that_comes_with_the_end_of_the_time_counts),
