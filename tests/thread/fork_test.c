@@ -5,6 +5,7 @@
 #include "fork.h"
 
 #include <sched.h>
+#include <sys/mman.h>
 
 #include <spool.h>
 
@@ -321,11 +322,40 @@ static void held_locks(void)
 
 /* ---- the tests ---- */
 
+/* Longer than the child needs to get to its end, if that does not wait. */
+static char *shared; /* a byte of both processes */
+
+static sp_status work_for_long(const sp_none *in, sp_none *out)
+{
+    (void)in, (void)out;
+    sp_sleep(0.1);
+    *shared = 1;
+    return SP_OK;
+}
+SP_TASK(work_for_long, sp_none, sp_none);
+
+static void begin_to_work(void)
+{
+    sp_thread_release(sp_start(work_for_long));
+}
+
+static void working(void)
+{
+    shared = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    must(shared != MAP_FAILED);
+    begin_to_work(); /* the library is in use */
+    must(sp_join_all(SP_FOREVER) && *shared == 1);
+    *shared = 0;
+    forked_to_exit(begin_to_work);
+    must(*shared == 1);
+}
+
 static const struct child_case cases[] = {
     { "helped", helped },         { "inside foreign", inside_foreign },
     { "timer drop", timer_drop }, { "timer failed", timer_failed },
     { "timer hook", timer_hook }, { "timer exit", timer_exit },
     { "exiting", while_exiting }, { "held locks", held_locks },
+    { "working", working },
 };
 
 static void a_thread_that_forks_in_a_task_on_its_stack_is_main_in_the_child(void **state)
@@ -362,6 +392,12 @@ static void a_fork_waits_for_who_changes_the_list_of_threads_or_the_hook(void **
     fork_case_passes(program, "held locks");
 }
 
+static void the_exit_of_a_child_waits_for_its_threads(void **state)
+{
+    (void)state;
+    fork_case_passes(program, "working");
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
@@ -372,6 +408,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_thread_that_keeps_the_time_may_fork),
         cmocka_unit_test(a_failed_timer_of_the_parent_is_not_told_by_the_child),
         cmocka_unit_test(a_child_made_during_exit_may_exit),
+        cmocka_unit_test(the_exit_of_a_child_waits_for_its_threads),
         cmocka_unit_test(a_fork_waits_for_who_changes_the_list_of_threads_or_the_hook),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
