@@ -18,7 +18,7 @@ uint64_t test_look(const uint64_t *word);
 
 #include "window.h"
 
-static void (*after_look)(void); /* called once */
+static _Thread_local void (*after_look)(void); /* called once, in the thread that looks */
 
 uint64_t test_look(const uint64_t *word)
 {
