@@ -279,10 +279,10 @@ static void refuse_in_turn(void)
     }
 }
 
-/* The system itself refuses a thread, for its stack. */
+/* The system itself refuses a thread, for its stack: there are no such addresses. */
 static void refuse_the_stack(void)
 {
-    sp_executor *made = sp_thread_pool(.max_workers = 1, .stack_size = (size_t)1 << 46);
+    sp_executor *made = sp_thread_pool(.max_workers = 1, .stack_size = (size_t)1 << 60);
     sp_auto(sp_future) future = sp_submit(made, pass, 1);
     assert_int_equal(sp_result(future, NULL, SP_FOREVER), SP_OS_ERROR);
     assert_int_equal(sp_shutdown(made), SP_OK);
