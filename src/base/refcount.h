@@ -22,10 +22,11 @@ static inline bool sp__ref_down(uint32_t *count)
     return sp__sub_acq_rel(count, 1) == 1;
 }
 
-/* The same where the destruction runs code of users that may call the object: the references of these calls come and go, and
-   none of them is the last one again. */
+/* The count from the last reference on. */
 static const uint32_t SP__FOR_GOOD = UINT32_MAX / 2;
 
+/* The same where the destruction runs code of users that may call the object: the references of these calls come and go, and
+   none of them is the last one again. */
 static inline bool sp__ref_down_for_good(uint32_t *count)
 {
     uint32_t seen = sp__load_relaxed(count); /* relaxed: the CAS decides */

@@ -117,7 +117,8 @@ static void count_out(struct sp__worker *worker)
     struct sp__pool *pool = worker->pool;
     pool->workers--;
     sp__list_remove(&worker->member);
-    pool->submitted += sp__load_relaxed(&worker->submitted); /* relaxed: our own stores */
+    /* relaxed: the worker's own stores, before it last took the lock */
+    pool->submitted += sp__load_relaxed(&worker->submitted);
     pool->completed += sp__load_relaxed(&worker->completed);
     sp__leave_deque(worker);
 }

@@ -322,9 +322,9 @@ static void held_locks(void)
 
 /* ---- the tests ---- */
 
-/* Longer than the child needs to get to its end, if that does not wait. */
 static char *shared; /* a byte of both processes */
 
+/* Longer than the child needs to get to its end, if that does not wait. */
 static sp_status work_for_long(const sp_none *in, sp_none *out)
 {
     (void)in, (void)out;
